@@ -1,0 +1,62 @@
+"""Command-line options that several verbs share; one for each field of `TrainConfig`."""
+
+import types
+from collections.abc import Callable
+from dataclasses import Field, fields
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+
+from pgpong.config import RECIPES, TrainConfig
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_options(command: F) -> F:
+    """Add a flag for every setting; those not given are None, and the recipe decides."""
+    for setting in reversed(fields(TrainConfig)):
+        option = click.option(
+            f"--{flag(setting.name)}", setting.name, type=_type(setting), help=_help(setting)
+        )
+        command = option(command)
+    return command
+
+
+def stop_options(command: F) -> F:
+    """Add the stop conditions."""
+    for name, kind, text in reversed(
+        (
+            ("episodes", click.IntRange(min=1), "stop when the run has so many episodes"),
+            ("updates", click.IntRange(min=1), "stop when the run has so many updates"),
+            ("hours", click.FloatRange(min=0), "stop after so many hours"),
+            ("minutes", click.FloatRange(min=0), "stop after so many minutes"),
+            ("until", float, "stop when the mean of the last 100 episodes is this score"),
+        )
+    ):
+        command = click.option(f"--{name}", type=kind, help=text)(command)
+    return command
+
+
+def flag(name: str) -> str:
+    """Spell a setting as its flag."""
+    return name.replace("_", "-")
+
+
+def _type(setting: Field[Any]) -> Any:
+    """Choose the click type that parses one setting's values."""
+    if get_origin(setting.type) is Literal:
+        return click.Choice(get_args(setting.type))
+    if isinstance(setting.type, types.UnionType):  # int | ... | None: the first is what a user can type
+        return get_args(setting.type)[0]
+    return setting.type
+
+
+def _help(setting: Field[Any]) -> str:
+    """Write a help line with the default, and each recipe's own where it differs."""
+    text = str(setting.metadata["help"])
+    if setting.default is None:
+        return text
+    values = {recipe: settings.get(setting.name, setting.default) for recipe, settings in RECIPES.items()}
+    if len(set(values.values())) == 1:
+        return f"{text} [{setting.default}]"
+    return f"{text} [{', '.join(f'{recipe}: {value}' for recipe, value in values.items())}]"

@@ -1,0 +1,100 @@
+"""pgpong train: start a run."""
+
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import click
+from rich.console import Console
+
+from pgpong.commands.options import config_options, stop_options
+from pgpong.config import TrainConfig, from_recipe
+from pgpong.envs.game import find_game
+from pgpong.machine import git_commit, machine, versions
+from pgpong.recorder import METRICS, Recorder
+from pgpong.state import TrainingState, new_state
+from pgpong.stopping import Moment, Signals, StopConditions
+from pgpong.storage.run import RUNS, Run, new_name
+from pgpong.training import train
+from pgpong.viewing.progress import make_display
+
+
+@click.command("train")
+@click.option("--run", "name", help="name of the run, a folder under runs/ [recipe, date and time]")
+@stop_options
+@config_options
+def command(name: str | None, **options: Any) -> int:
+    """Start a run: learn Pong from pixels.
+
+    No flag is needed. The run is kept under runs/; Ctrl-C saves it and stops, 'pgpong resume' goes on.
+    Where a setting has two defaults they are those of the recipes fast and karpathy.
+    """
+    stop = take_stop_conditions(options)
+    config = from_recipe(**{key: value for key, value in options.items() if value is not None})
+    run, config, state = start_run(config, name)
+    return run_training(run, config, state, stop)
+
+
+def take_stop_conditions(options: dict[str, Any]) -> StopConditions:
+    """Take the stop conditions out of parsed options."""
+    hours, minutes = options.pop("hours"), options.pop("minutes")
+    given = [m for m in (minutes, None if hours is None else 60 * hours) if m is not None]
+    return StopConditions(
+        episodes=options.pop("episodes"),
+        updates=options.pop("updates"),
+        minutes=min(given, default=None),
+        until=options.pop("until"),
+    )
+
+
+def start_run(config: TrainConfig, name: str | None = None) -> tuple[Run, TrainConfig, TrainingState]:
+    """Make the folder of a new run; return it, the settings with the game's own filled in, and the state.
+
+    Raises:
+        SettingError: the environment is unknown.
+        RunError: a run of this name exists.
+        DiskError: the folder cannot be written.
+    """
+    game = find_game(config.env, config.frameskip, config.sticky)
+    config = replace(config, frameskip=game.frameskip, sticky=game.sticky)
+    provenance = {"versions": versions(), "machine": machine(), "seed": config.seed, "git": git_commit()}
+    run = Run.create(RUNS / (name or new_name(config)), config, provenance)
+    return run, config, new_state(config, game)
+
+
+def run_training(run: Run, config: TrainConfig, state: TrainingState, stop: StopConditions) -> int:
+    """Train until a condition or a signal stops it; save, say how to go on, return the exit status."""
+    console = Console()
+    game = state.agent.game
+    title = f"pgpong {run.name} · {game} · recipe {config.recipe}"
+    history = [
+        Moment(line["seconds"], line["update"], line["episode"], line["score_mean"])
+        for line in run.read_lines(METRICS)
+        if line["score_mean"] is not None
+    ]
+    began = time.monotonic()
+    with Signals() as stopped, Recorder(run, config, state, ["pgpong", *sys.argv[1:]]) as recorder:
+        display = make_display(console, title, state.progress, history, stop, lambda: recorder.saved_at)
+        with display:
+            reason = stop.reached(state.progress, 0.0)
+            records = train(config, state, stopped) if reason is None else iter(())
+            for record in records:
+                recorder.write(record)
+                display.show(record)
+                reason = stop.reached(state.progress, time.monotonic() - began)
+                if reason or stopped():
+                    break
+        recorder.ending = stopped.received.name if stopped.received else reason or "stopped"
+    progress = state.progress
+    score = "no game finished yet" if progress.score_mean is None else (
+        f"mean score of the last {len(progress.scores)} episodes {progress.score_mean:.1f} on {game}"
+    )  # fmt: skip
+    say(console, f"{recorder.ending}: saved update {progress.update}, episode {progress.episode}; {score}")
+    say(console, f"go on with: pgpong resume {run.name}")
+    return 128 + stopped.received if stopped.received else 0
+
+
+def say(console: Console, line: str) -> None:
+    """Print a line as it is, unwrapped and uncoloured."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

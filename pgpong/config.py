@@ -1,0 +1,161 @@
+"""Every setting of a training, and the recipes that set them."""
+
+import math
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+
+from pgpong.errors import SettingError
+
+
+def _setting(default: Any, text: str, *, low: float = -math.inf, above: float = -math.inf) -> Any:
+    """Describe one setting: its default, its help line, and where its range begins (`above` excluded)."""
+    return field(default=default, metadata={"help": text, "low": low, "above": above})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The settings of a training. Each is a flag of `pgpong train`; the defaults are the recipe `fast`.
+
+    Raises:
+        SettingError: a setting is out of its range, or two do not fit together.
+    """
+
+    recipe: str = _setting("fast", "the recipe the other settings start from")
+    seed: int = _setting(0, "seed of weights, actions and games", low=0)
+
+    # The game
+    env: str = _setting("ALE/Pong-v5", "environment id")
+    frameskip: int | tuple[int, int] | None = _setting(None, "frames a step [default: the id's own]")
+    sticky: float | None = _setting(None, "chance that a frame repeats the action [default: the id's own]")
+    num_envs: int = _setting(32, "games played at once", low=1)
+    num_threads: int = _setting(0, "emulator threads; 0: one a core", low=0)
+
+    # The network
+    hidden: int = _setting(200, "hidden units", low=1)
+    fan_in: int = _setting(40, "W1 starts as N(0, 1/fan_in)", low=1)
+
+    # A batch: the rallies that end within so many steps of each game, or so many whole episodes
+    batch_steps: int = _setting(256, "steps a game in a batch; 0: batches of episodes", low=0)
+    batch_episodes: int = _setting(0, "episodes in a batch, equally many a game; 0: batches of steps", low=0)
+
+    # What a step is worth
+    gamma: float = _setting(0.99, "discount a step, 0 to 1", low=0)
+    standardise: Literal["batch", "episode"] = _setting("batch", "returns are standardised over this")
+
+    # The update
+    passes: int = _setting(4, "passes over a batch", low=1)
+    minibatches: int = _setting(4, "parts a batch is split into in each pass", low=1)
+    reduction: Literal["mean", "sum"] = _setting("mean", "gradients of a minibatch are averaged or summed")
+    clip: float = _setting(0.2, "bound on the probability ratio's distance from 1; inf: none", above=0)
+    max_kl: float = _setting(0.05, "KL divergence that ends an update early, nats; inf: none", above=0)
+    entropy: float = _setting(0.01, "weight of the entropy in the objective", low=0)
+    max_grad_norm: float = _setting(0.5, "longer gradients are shortened to this; inf: never", above=0)
+
+    # The optimiser
+    optimizer: Literal["adam", "rmsprop"] = _setting("adam", "adam or rmsprop")
+    learning_rate: float = _setting(1e-3, "step size", above=0)
+    momentum: float = _setting(0.9, "decay of Adam's mean gradient, 0 to 1", low=0)
+    decay: float = _setting(0.999, "decay of the mean squared gradient, 0 to 1", low=0)
+    epsilon: float = _setting(1e-8, "added to the root mean square", above=0)
+
+    # What is kept
+    checkpoint_every: int = _setting(20, "updates from one checkpoint to the next", low=1)
+    keep_every: int = _setting(500, "episodes from one agent that is kept for good to the next", low=1)
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            low, above = float(setting.metadata["low"]), float(setting.metadata["above"])
+            if isinstance(value, int | float) and not (value >= low and value > above):
+                bound = f"more than {above:g}" if above > -math.inf else f"{low:g} or more"
+                raise SettingError(f"{setting.name}: expected {bound}, got {value:g}")
+            choices = getattr(setting.type, "__args__", ())
+            if getattr(setting.type, "__origin__", None) is Literal and value not in choices:
+                raise SettingError(f"{setting.name}: expected {' or '.join(choices)}, got {value!r}")
+        for name in ("gamma", "momentum", "decay"):
+            if not getattr(self, name) <= 1:
+                raise SettingError(f"{name}: expected 0 to 1, got {getattr(self, name):g}")
+        if bool(self.batch_steps) == bool(self.batch_episodes):
+            raise SettingError("expected either batch_steps or batch_episodes above 0, and the other 0")
+        if self.batch_episodes % self.num_envs:
+            raise SettingError(
+                f"batch_episodes: expected a multiple of the {self.num_envs} games, got {self.batch_episodes}"
+            )
+
+    @property
+    def episodes_per_game(self) -> int:
+        """Whole episodes each game plays for a batch; 0 where batches are counted in steps."""
+        return self.batch_episodes // self.num_envs
+
+    def dump(self) -> str:
+        """Write all settings as TOML; `load` reads them back."""
+        return tomli_w.dumps({name: value for name, value in asdict(self).items() if value is not None})
+
+    @classmethod
+    def load(cls, path: Path) -> "TrainConfig":
+        """Read a file that `dump` wrote.
+
+        Raises:
+            SettingError: the file is missing, is not TOML, or holds an unknown setting or a wrong value.
+        """
+        try:
+            settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingError(f"cannot read settings from {path}: {error}") from error
+        unknown = sorted(set(settings) - {setting.name for setting in fields(cls)})
+        if unknown:
+            raise SettingError(f"{path}: unknown setting {unknown[0]!r}")
+        if isinstance(settings.get("frameskip"), list):
+            settings["frameskip"] = tuple(settings["frameskip"])
+        try:
+            return cls(**settings)
+        except (SettingError, TypeError) as error:
+            raise SettingError(f"{path}: {error}") from error
+
+
+# A recipe is what it sets otherwise than the defaults above.
+RECIPES: dict[str, dict[str, Any]] = {
+    # Complete returns standardised over a batch, several passes under a guard on the policy's change.
+    "fast": {},
+    # The 2016 algorithm: 10 episodes, one step along the summed gradient, RMSProp.
+    "karpathy": {
+        "num_envs": 10,
+        "fan_in": 6400,
+        "batch_steps": 0,
+        "batch_episodes": 10,
+        "standardise": "episode",
+        "passes": 1,
+        "minibatches": 1,
+        "reduction": "sum",
+        "clip": math.inf,
+        "max_kl": math.inf,
+        "entropy": 0.0,
+        "max_grad_norm": math.inf,
+        "optimizer": "rmsprop",
+        "learning_rate": 1e-4,
+        "decay": 0.99,
+        "epsilon": 1e-5,
+    },
+}
+
+
+def from_recipe(recipe: str = "fast", **settings: Any) -> TrainConfig:
+    """Take a recipe and change the settings given.
+
+    >>> from_recipe("karpathy", seed=1).optimizer
+    'rmsprop'
+
+    Raises:
+        SettingError: the recipe is unknown, or a setting is.
+    """
+    if recipe not in RECIPES:
+        raise SettingError(f"unknown recipe {recipe!r}: use {' or '.join(RECIPES)}")
+    known = {setting.name for setting in fields(TrainConfig)}
+    for name in settings:
+        if name not in known:
+            raise SettingError(f"unknown setting {name!r}")
+    return replace(TrainConfig(), recipe=recipe, **{**RECIPES[recipe], **settings})

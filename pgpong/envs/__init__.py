@@ -1,0 +1,1 @@
+"""Atari in, difference frames out."""

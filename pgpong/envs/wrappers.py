@@ -1,0 +1,139 @@
+"""A single game: five wrappers, one job each, between Atari Pong and the policy."""
+
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium.spaces import Box, Discrete
+
+from pgpong.envs.game import EMULATOR_ACTIONS, Game, find_game
+from pgpong.envs.preprocess import PICTURE_SHAPE, difference_frame, picture
+from pgpong.envs.seeding import usable_seed
+
+Screen = npt.NDArray[np.uint8]
+Picture = npt.NDArray[np.int8]
+
+
+class UsableSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Seed the emulator with what the vector environment can be seeded with too."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Reset, with `seed` replaced where `AtariVectorEnv` has no twin for it."""
+        return self.env.reset(seed=None if seed is None else usable_seed(seed), options=options)
+
+
+class FrameSkip(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Repeat each action for several frames, and stop when the game ends.
+
+    `AtariEnv`'s own frameskip goes on after the end: it draws from the emulator's random generator for
+    frames that are never played, and the next game differs from the vector environment's.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], frameskip: int | tuple[int, int]) -> None:
+        super().__init__(env)
+        self._range = (frameskip, frameskip + 1) if isinstance(frameskip, int) else frameskip
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Play the frames of one step; the reward is their sum."""
+        low, high = self._range
+        frames = low if high == low + 1 else int(self.np_random.integers(low, high))
+        score = 0.0
+        for _ in range(frames):
+            screen, reward, terminated, truncated, info = self.env.step(action)
+            score += float(reward)
+            if terminated or truncated:
+                break
+        return screen, score, terminated, truncated, info
+
+
+class UpDown(gymnasium.ActionWrapper[Any, np.int64, np.int64]):
+    """Leave two actions of six: 0 is down, 1 is up."""
+
+    def __init__(self, env: gymnasium.Env[Any, np.int64]) -> None:
+        super().__init__(env)
+        self.action_space = Discrete(len(EMULATOR_ACTIONS))
+
+    def action(self, action: np.int64) -> np.int64:
+        """Map down and up to the emulator's LEFT and RIGHT."""
+        return np.int64(EMULATOR_ACTIONS[action])
+
+
+class BinaryPicture(gymnasium.ObservationWrapper[Picture, Any, Screen]):
+    """Turn the grayscale screen (210, 160) into the binary picture (80, 80)."""
+
+    def __init__(self, env: gymnasium.Env[Screen, Any]) -> None:
+        super().__init__(env)
+        self.observation_space = Box(0, 1, PICTURE_SHAPE, np.int8)
+
+    def observation(self, observation: Screen) -> Picture:
+        """Crop, thin out and threshold one screen."""
+        return picture(observation)
+
+
+class DifferenceFrame(gymnasium.Wrapper[Picture, Any, Picture, Any]):
+    """Turn pictures into differences: the current one minus the last one.
+
+    All zeros at the first step, where there is no last picture, and when the game ends: the vector
+    environment does not hand out the final screen, and no action follows it.
+    """
+
+    def __init__(self, env: gymnasium.Env[Picture, Any]) -> None:
+        super().__init__(env)
+        self.observation_space = Box(-1, 1, PICTURE_SHAPE, np.int8)
+        self._last: Picture = np.zeros(PICTURE_SHAPE, np.int8)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Picture, dict[str, Any]]:
+        """Reset; the first difference frame is all zeros."""
+        self._last, info = self.env.reset(seed=seed, options=options)
+        return np.zeros(PICTURE_SHAPE, np.int8), info
+
+    def step(self, action: Any) -> tuple[Picture, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Step, and subtract the picture before from the one after."""
+        current, reward, terminated, truncated, info = self.env.step(action)
+        last = current if terminated or truncated else self._last
+        self._last = current
+        return difference_frame(current, last), reward, terminated, truncated, info
+
+
+def make(
+    env_id: str = "ALE/Pong-v5",
+    *,
+    frameskip: int | tuple[int, int] | None = None,
+    sticky: float | None = None,
+    render_mode: str | None = None,
+) -> gymnasium.Env[Picture, np.int64]:
+    """Make a single game of Pong that shows difference frames and takes up or down.
+
+    Observations are int8 (80, 80) of -1, 0, 1; actions are 0 for down and 1 for up; the reward is 1 for a
+    point won and -1 for a point lost. `frameskip` and `sticky` replace the id's own where given.
+
+    >>> env = make()
+    >>> observation, info = env.reset(seed=1)
+    >>> observation.shape, int(abs(observation).sum()), env.action_space
+    ((80, 80), 0, Discrete(2))
+    >>> env.close()
+
+    Raises:
+        SettingError: the id is unknown or not Pong, or a setting is out of range.
+    """
+    return make_single(find_game(env_id, frameskip, sticky), render_mode)
+
+
+def make_single(game: Game, render_mode: str | None = None) -> gymnasium.Env[Picture, np.int64]:
+    """Make `game` and chain the wrappers over it."""
+    screens: gymnasium.Env[Screen, np.int64] = gymnasium.make(
+        game.id,
+        frameskip=1,  # FrameSkip repeats the action instead
+        max_num_frames_per_episode=game.max_frames,
+        repeat_action_probability=game.sticky,
+        obs_type="grayscale",
+        render_mode=render_mode,
+    )
+    steps = FrameSkip(UsableSeed(screens), game.frameskip)  # (210, 160) screens, a step at a time
+    pictures = BinaryPicture(UpDown(steps))  # (80, 80) of 0, 1; down and up
+    return DifferenceFrame(pictures)  # (80, 80) of -1, 0, 1

@@ -1,0 +1,113 @@
+"""Plays evaluation games: each from its own seed, to its end, none shared with any training."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
+from threadpoolctl import threadpool_limits
+
+from pgpong.agent import Agent
+from pgpong.envs.vector import make_vec
+from pgpong.errors import SettingError
+from pgpong.rollout import FIRST_TRAINING_SEED
+
+GAMES_AT_ONCE = 32
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores and lengths of the games with seeds `first_seed`, `first_seed` + 1, ..."""
+
+    game: str
+    greedy: bool
+    first_seed: int
+    scores: list[int]
+    steps: list[int]
+
+    @property
+    def mean(self) -> float:
+        """Mean score."""
+        return sum(self.scores) / len(self.scores)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95% interval of the mean by Student's t, within -21 to 21; None for a single game."""
+        return mean_interval(self.scores)
+
+    @property
+    def won(self) -> int:
+        """Games with a positive score."""
+        return sum(score > 0 for score in self.scores)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all figures, for JSON."""
+        derived = {
+            "episodes": len(self.scores),
+            "mean": self.mean,
+            "interval": self.interval,
+            "won": self.won,
+        }
+        return {**derived, **asdict(self)}
+
+
+def mean_interval(scores: list[int]) -> tuple[float, float] | None:
+    """Return mean ± t s / √n at 95%, cut to the scores that there can be.
+
+    >>> [round(bound, 3) for bound in mean_interval([1, 2, 3])]
+    [-0.484, 4.484]
+    """
+    n = len(scores)
+    if n < 2:
+        return None
+    mean = sum(scores) / n
+    half = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * float(np.std(scores, ddof=1)) / math.sqrt(n)
+    return max(-21.0, mean - half), min(21.0, mean + half)
+
+
+def evaluate(
+    agent: Agent, episodes: int = 100, seed: int = 0, *, greedy: bool = False, num_threads: int = 0
+) -> Evaluation:
+    """Play `episodes` games of the agent's own environment with the seeds `seed`, `seed` + 1, ...
+
+    Every game that is begun is played to its end and counted, so short games are not preferred. Actions are
+    sampled, unless `greedy`, from a random generator seeded with `seed`: the same call, the same games.
+
+    Raises:
+        SettingError: no episodes are asked for, or the seeds would run into those of trainings.
+    """
+    if episodes < 1:
+        raise SettingError(f"expected 1 episode or more, got {episodes}")
+    if not 0 <= seed <= FIRST_TRAINING_SEED - episodes:
+        raise SettingError(f"expected a seed from 0 to {FIRST_TRAINING_SEED - episodes}, got {seed}")
+    rng = None if greedy else np.random.default_rng(seed)
+    scores: list[int] = []
+    steps: list[int] = []
+    with threadpool_limits(1):  # the cores are the emulator's
+        for first in range(0, episodes, GAMES_AT_ONCE):
+            n = min(GAMES_AT_ONCE, episodes - first)
+            wave = play_once(agent, n, seed + first, rng, num_threads)
+            scores += wave[0].astype(int).tolist()
+            steps += wave[1].tolist()
+    return Evaluation(str(agent.game), greedy, seed, scores, steps)
+
+
+def play_once(
+    agent: Agent, n: int, seed: int, rng: np.random.Generator | None, num_threads: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Play one game each with the seeds `seed` to `seed` + n - 1; return scores (n,) and steps (n,)."""
+    game = agent.game
+    env = make_vec(n, game.id, frameskip=game.frameskip, sticky=game.sticky, num_threads=num_threads)
+    scores, steps = np.zeros(n), np.zeros(n, np.int64)
+    running = np.ones(n, np.bool_)
+    observations, _ = env.reset(seed=seed)
+    while running.any():
+        observations, rewards, terminated, truncated, _ = env.step(agent.act(observations, rng))
+        scores += rewards * running
+        steps += running
+        running &= ~(terminated | truncated)
+    env.close()
+    return scores, steps

@@ -1,0 +1,38 @@
+"""What one update learns from."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from pgpong.learning.frames import Frames, stack_frames
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Steps of n, rally after rally: each rally whole, its steps in the order they were played.
+
+    Shapes: frames (n, pixels), all others (n,).
+    """
+
+    frames: Frames  # what the policy saw
+    up: npt.NDArray[np.bool_]  # what it did
+    logp: npt.NDArray[np.float64]  # how likely that was then
+    rewards: npt.NDArray[np.float64]  # what came of it: -1, 0, 1
+    ends: npt.NDArray[np.bool_]  # the last step of a rally: a point, or the end of the episode
+    episode: npt.NDArray[np.int64]  # a number for each episode, the same for all its steps
+
+    def __len__(self) -> int:
+        """Count the steps."""
+        return len(self.up)
+
+    def __getitem__(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> "Batch":
+        """Pick steps by index or mask."""
+        return Batch(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+
+def concatenate(batches: list[Batch]) -> Batch:
+    """Put batches one after the other."""
+    columns = {column.name: [getattr(b, column.name) for b in batches] for column in fields(Batch)}
+    frames = stack_frames(columns.pop("frames"))
+    return Batch(frames, **{name: np.concatenate(parts) for name, parts in columns.items()})

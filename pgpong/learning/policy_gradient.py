@@ -1,0 +1,112 @@
+"""One update from one batch, by policy gradient.
+
+Each step t of the batch contributes to the objective, with ρ the probability of its action now over the
+probability when it was played, A its standardised return and H the policy's entropy there,
+
+    min(ρ A, clip(ρ, 1-c, 1+c) A) + entropy · H
+
+(J. Schulman et al., "Proximal Policy Optimization Algorithms", arXiv:1707.06347, equations 7 and 9, with
+returns in place of a critic's advantages.) The 2016 algorithm is the case of one pass over one minibatch
+without a clip: there ρ is 1, and the derivative by the logit is A (y - p), with y = 1 for up.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pgpong.config import TrainConfig
+from pgpong.errors import NonFiniteError
+from pgpong.learning.backend import Array, Arrays, Namespace
+from pgpong.learning.batch import Batch
+from pgpong.learning.optimizers import Adam, Optimizer, RMSProp
+from pgpong.learning.policy import Policy, entropy, log_probability, probability_of_up
+from pgpong.learning.returns import discounted_returns, standardise
+
+
+@dataclass(frozen=True)
+class UpdateStats:
+    """What one update did. Entropy, clip share and gradient norm are means over its minibatches."""
+
+    entropy: float  # nats
+    kl: float  # nats, of the policy that played from the one that the last minibatch met
+    clip_share: float  # of steps whose ratio was out of bounds, 0 to 1
+    grad_norm: float  # before it is shortened
+    passes: float  # done, of those that were asked for
+
+
+def make_optimizer(policy: Policy, config: TrainConfig) -> Optimizer:
+    """Make the optimiser that `config` names, with its running means at zero."""
+    if config.optimizer == "adam":
+        return Adam(policy.parameters, config.momentum, config.decay, config.epsilon, policy.xp)
+    return RMSProp(policy.parameters, config.decay, config.epsilon, policy.xp)
+
+
+def advantages(batch: Batch, config: TrainConfig) -> npt.NDArray[np.float64]:
+    """Return the discounted, standardised returns (n,) of the batch's steps."""
+    returns = discounted_returns(batch.rewards, batch.ends, config.gamma)
+    return standardise(returns, batch.episode if config.standardise == "episode" else None)
+
+
+def update(
+    policy: Policy, optimizer: Optimizer, batch: Batch, config: TrainConfig, rng: np.random.Generator
+) -> UpdateStats:
+    """Improve `policy` in place by `config.passes` passes over `batch`; stop early at `config.max_kl`.
+
+    Raises:
+        NonFiniteError: a gradient is not finite; the policy stays as it was before that step.
+    """
+    A = advantages(batch, config)
+    seen: list[tuple[float, float, float, float]] = []
+    for rows in minibatches(len(batch), config, rng):
+        part = batch[rows]
+        h, z = policy.forward(part.frames)
+        dz, mean_entropy, kl, clip_share = surrogate(z, part.up, part.logp, A[rows], config, policy.xp)
+        gradients = policy.backward(part.frames, h, dz)
+        norm = gradient_norm(gradients, policy.xp)
+        if not math.isfinite(norm):
+            raise NonFiniteError("the gradient is not finite: try a smaller --learning-rate")
+        seen.append((mean_entropy, kl, clip_share, norm))
+        if kl > config.max_kl:
+            break
+        if norm > config.max_grad_norm:
+            gradients = {name: g * (config.max_grad_norm / norm) for name, g in gradients.items()}
+        optimizer.step(policy.parameters, gradients, config.learning_rate)
+    mean_entropy, _, clip_share, norm = np.mean(seen, axis=0).tolist()
+    return UpdateStats(mean_entropy, kl, clip_share, norm, len(seen) / min(config.minibatches, len(batch)))
+
+
+def minibatches(steps: int, config: TrainConfig, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the row numbers of each minibatch of each pass; every pass shuffles anew."""
+    for _ in range(config.passes):
+        yield from np.array_split(rng.permutation(steps), min(config.minibatches, steps))
+
+
+def surrogate(
+    z: Array, up: Array, logp: Array, A: Array, config: TrainConfig, xp: Namespace = np
+) -> tuple[Array, float, float, float]:
+    """Return the objective's derivative by the logits, then entropy, KL and share of clipped steps.
+
+    z, up, logp and A are (n,): logits now, actions, their log-probabilities when played, advantages. The
+    KL divergence is estimated by the mean of ρ - 1 - log ρ (J. Schulman, "Approximating KL Divergence").
+    """
+    A, logp = xp.asarray(A, dtype=z.dtype), xp.asarray(logp, dtype=z.dtype)
+    p = probability_of_up(z, xp)
+    H = entropy(z, xp)
+    log_ratio = log_probability(z, up, xp) - logp
+    ratio = xp.exp(log_ratio)
+    clipped = xp.where(A > 0, ratio > 1 + config.clip, ratio < 1 - config.clip)
+    y = xp.astype(up, z.dtype)
+    dz = xp.where(clipped, xp.zeros_like(z), ratio * A * (y - p))  # ∂/∂z of ρ A
+    dz = dz - config.entropy * z * p * (1 - p)  # ∂H/∂z = -z p (1 - p)
+    if config.reduction == "mean":
+        dz = dz / len(z)
+    kl = xp.mean(ratio - 1 - log_ratio)
+    return dz, float(xp.mean(H)), float(kl), float(xp.mean(xp.astype(clipped, z.dtype)))
+
+
+def gradient_norm(gradients: Arrays, xp: Namespace = np) -> float:
+    """Return the Euclidean length of all gradients taken as one vector."""
+    return math.hypot(*(float(xp.linalg.vector_norm(g)) for g in gradients.values()))

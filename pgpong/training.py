@@ -1,0 +1,76 @@
+"""The training loop as a generator: play, update, yield a record. Everything else consumes records."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from threadpoolctl import threadpool_limits
+
+from pgpong.config import TrainConfig
+from pgpong.envs.vector import make_vec
+from pgpong.learning.policy_gradient import UpdateStats, update
+from pgpong.rollout import Episode, Rollout
+from pgpong.state import TrainingState
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one update was: the batch before it, the update, and where the seconds went."""
+
+    stats: UpdateStats
+    episodes: list[Episode]
+    steps: int
+    games_seconds: float
+    network_seconds: float
+    update_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Time of the batch and its update together."""
+        return self.games_seconds + self.network_seconds + self.update_seconds
+
+
+def train(
+    config: TrainConfig, state: TrainingState, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[Record]:
+    """Train `state` in place and yield a record after each update, for ever or until `should_stop`.
+
+    Whenever a record comes out, `state` stands at the boundary after its update. `should_stop` is asked at
+    every step; a batch that it cuts short is forgotten.
+
+    Raises:
+        NonFiniteError: the numbers went out of bounds in this update.
+    """
+    env = make_vec(
+        config.num_envs,
+        config.env,
+        frameskip=config.frameskip,
+        sticky=config.sticky,
+        num_threads=config.num_threads,
+    )
+    progress = state.progress
+    policy = state.agent.policy
+    # BLAS threads would take the cores from the emulator's, and their number changes the last bit of a sum.
+    with closing(env), threadpool_limits(1):
+        rollout = Rollout(env, state.rng, config.batch_steps, config.episodes_per_game)
+        while (played := rollout.play(policy, should_stop)) is not None:
+            began = time.perf_counter()
+            stats = update(policy, state.optimizer, played.batch, config, state.rng)
+            update_seconds = time.perf_counter() - began
+            record = Record(
+                stats,
+                played.episodes,
+                played.steps,
+                played.games_seconds,
+                played.network_seconds,
+                update_seconds,
+            )
+            progress.update += 1
+            progress.episode += len(played.episodes)
+            progress.step += played.steps
+            progress.frame += played.frames
+            progress.seconds += record.seconds
+            progress.scores.extend(episode.score for episode in played.episodes)
+            state.mark_boundary()
+            yield record
