@@ -25,9 +25,9 @@ class StopConditions:
     def reached(self, progress: Progress, seconds: float) -> str | None:
         """Say which condition is met, `seconds` after the start of this command; None if none is."""
         if self.episodes is not None and progress.episode >= self.episodes:
-            return f"{progress.episode} episodes played"
+            return f"episode {progress.episode} reached"
         if self.updates is not None and progress.update >= self.updates:
-            return f"{progress.update} updates made"
+            return f"update {progress.update} reached"
         if self.minutes is not None and seconds >= 60 * self.minutes:
             return f"{self.minutes:g} minutes over"
         if self.until is not None and len(progress.scores) == SCORE_WINDOW:

@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete
+from gymnasium.utils import RecordConstructorArgs
 
 from pgpong.envs.game import EMULATOR_ACTIONS, Game, find_game
 from pgpong.envs.preprocess import PICTURE_SHAPE, difference_frame, picture
@@ -15,8 +16,12 @@ Screen = npt.NDArray[np.uint8]
 Picture = npt.NDArray[np.int8]
 
 
-class UsableSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
+class UsableSeed(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Seed the emulator with what the vector environment can be seeded with too."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -25,7 +30,7 @@ class UsableSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(seed=None if seed is None else usable_seed(seed), options=options)
 
 
-class FrameSkip(gymnasium.Wrapper[Any, Any, Any, Any]):
+class FrameSkip(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Repeat each action for several frames, and stop when the game ends.
 
     `AtariEnv`'s own frameskip goes on after the end: it draws from the emulator's random generator for
@@ -33,6 +38,7 @@ class FrameSkip(gymnasium.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], frameskip: int | tuple[int, int]) -> None:
+        RecordConstructorArgs.__init__(self, frameskip=frameskip)
         super().__init__(env)
         self._range = (frameskip, frameskip + 1) if isinstance(frameskip, int) else frameskip
 
@@ -49,10 +55,11 @@ class FrameSkip(gymnasium.Wrapper[Any, Any, Any, Any]):
         return screen, score, terminated, truncated, info
 
 
-class UpDown(gymnasium.ActionWrapper[Any, np.int64, np.int64]):
+class UpDown(gymnasium.ActionWrapper[Any, np.int64, np.int64], RecordConstructorArgs):
     """Leave two actions of six: 0 is down, 1 is up."""
 
     def __init__(self, env: gymnasium.Env[Any, np.int64]) -> None:
+        RecordConstructorArgs.__init__(self)
         super().__init__(env)
         self.action_space = Discrete(len(EMULATOR_ACTIONS))
 
@@ -61,10 +68,11 @@ class UpDown(gymnasium.ActionWrapper[Any, np.int64, np.int64]):
         return np.int64(EMULATOR_ACTIONS[action])
 
 
-class BinaryPicture(gymnasium.ObservationWrapper[Picture, Any, Screen]):
+class BinaryPicture(gymnasium.ObservationWrapper[Picture, Any, Screen], RecordConstructorArgs):
     """Turn the grayscale screen (210, 160) into the binary picture (80, 80)."""
 
     def __init__(self, env: gymnasium.Env[Screen, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
         super().__init__(env)
         self.observation_space = Box(0, 1, PICTURE_SHAPE, np.int8)
 
@@ -73,7 +81,7 @@ class BinaryPicture(gymnasium.ObservationWrapper[Picture, Any, Screen]):
         return picture(observation)
 
 
-class DifferenceFrame(gymnasium.Wrapper[Picture, Any, Picture, Any]):
+class DifferenceFrame(gymnasium.Wrapper[Picture, Any, Picture, Any], RecordConstructorArgs):
     """Turn pictures into differences: the current one minus the last one.
 
     All zeros at the first step, where there is no last picture, and when the game ends: the vector
@@ -81,6 +89,7 @@ class DifferenceFrame(gymnasium.Wrapper[Picture, Any, Picture, Any]):
     """
 
     def __init__(self, env: gymnasium.Env[Picture, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
         super().__init__(env)
         self.observation_space = Box(-1, 1, PICTURE_SHAPE, np.int8)
         self._last: Picture = np.zeros(PICTURE_SHAPE, np.int8)
@@ -127,12 +136,13 @@ def make(
 def make_single(game: Game, render_mode: str | None = None) -> gymnasium.Env[Picture, np.int64]:
     """Make `game` and chain the wrappers over it."""
     screens: gymnasium.Env[Screen, np.int64] = gymnasium.make(
-        game.id,
+        gymnasium.spec(game.id),  # not the id: that warns of old versions, which were asked for by name
         frameskip=1,  # FrameSkip repeats the action instead
         max_num_frames_per_episode=game.max_frames,
         repeat_action_probability=game.sticky,
         obs_type="grayscale",
         render_mode=render_mode,
+        disable_env_checker=True,  # it would watch the emulator's every frame
     )
     steps = FrameSkip(UsableSeed(screens), game.frameskip)  # (210, 160) screens, a step at a time
     pictures = BinaryPicture(UpDown(steps))  # (80, 80) of 0, 1; down and up
