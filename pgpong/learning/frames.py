@@ -4,6 +4,7 @@ Of the 6,400 pixels of a difference frame of Pong 28 are non-zero on average, so
 row costs a fraction of a percent of the dense one.
 """
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -21,17 +22,17 @@ def sparse_frames(differences: npt.NDArray[np.int8]) -> Frames:
     >>> sparse_frames(np.array([[[0, 0, 0, 0], [0, -1, 1, 0]]], np.int8)).toarray()
     array([[ 0.,  0.,  0.,  0.,  0., -1.,  1.,  0.]], dtype=float32)
     """
-    flat = np.ascontiguousarray(differences).reshape(len(differences), -1)
-    n, pixels = flat.shape
+    n, pixels = len(differences), math.prod(differences.shape[1:])
+    flat = np.ascontiguousarray(differences).reshape(n, pixels)
     # Most words of eight pixels are zero: only the others are looked at pixel by pixel.
     words = np.flatnonzero(flat.reshape(-1).view(np.uint64))
-    eights = flat.reshape(-1, _WORD)[words]
-    row, column = np.nonzero(eights)
-    position = words[row] * _WORD + column  # ascending, so the rows come out in order
-    starts = np.searchsorted(position, np.arange(n + 1) * pixels)
-    values = eights[row, column].astype(np.float32)
+    eights = flat.reshape(-1, _WORD)[words].reshape(-1)
+    inside = np.flatnonzero(eights)
+    position = words[inside // _WORD] * _WORD + inside % _WORD  # ascending: the rows come out in order
+    starts = np.searchsorted(position, np.arange(n + 1) * pixels).astype(np.int32)
+    values = eights[inside].astype(np.float32)
     indices = (position % pixels).astype(np.int32)
-    return csr_array((values, indices, starts.astype(np.int32)), shape=(n, pixels))
+    return csr_array((values, indices, starts), shape=(n, pixels))
 
 
 def stack_frames(frames: list[Frames]) -> Frames:

@@ -53,13 +53,13 @@ class Policy:
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         """Return the hidden activations h (n, hidden) and the logits z (n,) for frames x."""
-        h = x @ self.W1.T  # (n, hidden)
-        h = self.xp.where(h > 0, h, self.xp.zeros_like(h))
+        h = self.xp.maximum(x @ self.W1.T, 0)  # (n, hidden)
         return h, h @ self.W2
 
     def backward(self, x: Array, h: Array, dz: Array) -> Arrays:
         """Return the gradient of Σ over the batch, by name, from its derivative dz (n,) by the logits."""
-        dh = self.xp.where(h > 0, dz[:, None] * self.W2[None, :], self.xp.zeros_like(h))  # (n, hidden)
+        active = self.xp.astype(h > 0, h.dtype)
+        dh = active * (dz[:, None] * self.W2[None, :])  # (n, hidden)
         return {"W1": (x.T @ dh).T, "W2": h.T @ dz}
 
 

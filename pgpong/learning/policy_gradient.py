@@ -109,4 +109,6 @@ def surrogate(
 
 def gradient_norm(gradients: Arrays, xp: Namespace = np) -> float:
     """Return the Euclidean length of all gradients taken as one vector."""
-    return math.hypot(*(float(xp.linalg.vector_norm(g)) for g in gradients.values()))
+    # Transposed, W1's gradient lies in memory in one piece and is read without a copy.
+    in_one_piece = (g.T if g.ndim == 2 else g for g in gradients.values())
+    return math.hypot(*(float(xp.linalg.vector_norm(g)) for g in in_one_piece))

@@ -114,7 +114,9 @@ def test_an_id_that_is_not_pong_is_named_with_those_that_are(env_id):
         pgpong.make(env_id)
 
 
-@pytest.mark.parametrize("settings", [{"frameskip": 0}, {"sticky": 1.0}, {"sticky": -0.1}, {"frameskip": (0, 2)}])
+@pytest.mark.parametrize(
+    "settings", [{"frameskip": 0}, {"sticky": 1.0}, {"sticky": -0.1}, {"frameskip": (0, 2)}]
+)
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(SettingError, match="expected a"):
         pgpong.make(**settings)

@@ -1,0 +1,203 @@
+"""The update: the 2016 algorithm written out slowly, the surrogate by autograd, the guards, a toy."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from pgpong.config import from_recipe
+from pgpong.errors import NonFiniteError
+from pgpong.learning.batch import Batch
+from pgpong.learning.optimizers import RMSProp
+from pgpong.learning.policy import Policy, log_probability, probability_of_up
+from pgpong.learning.policy_gradient import gradient_norm, make_optimizer, surrogate, update
+
+
+def make_batch(n=60, pixels=24, seed=0, policy=None):
+    """Make a batch of rallies of five steps, three rallies an episode."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-1, 2, (n, pixels)).astype(np.float64)
+    up = rng.random(n) < 0.5
+    ends = np.arange(n) % 5 == 4
+    rewards = np.where(ends, rng.choice([-1.0, 1.0], n), 0.0)
+    z = np.zeros(n) if policy is None else policy.forward(x)[1]
+    return Batch(csr_array(x), up, log_probability(z, up), rewards, ends, np.arange(n) // 15)
+
+
+def make_policy(dtype="float64", hidden=7, pixels=24):
+    return Policy.initialise(np.random.default_rng(5), hidden, pixels, fan_in=10, dtype=dtype)
+
+
+def the_2016_update(W1, W2, cache, episodes, gamma=0.99, decay=0.99, rate=1e-4, epsilon=1e-5):
+    """One update of the 2016 algorithm, frame by frame, as its formulas say; returns new weights.
+
+    An episode is a list of (frame, whether the action was up, reward), a tuple a step.
+    """
+    grad = {"W1": np.zeros_like(W1), "W2": np.zeros_like(W2)}
+    for steps in episodes:
+        R, running = {}, 0.0
+        for t in reversed(range(len(steps))):
+            if steps[t][2] != 0:
+                running = 0.0  # a point was scored: a new sum begins
+            running = steps[t][2] + gamma * running
+            R[t] = running
+        mean = sum(R.values()) / len(R)
+        deviation = math.sqrt(sum((r - mean) ** 2 for r in R.values()) / len(R))
+        for t, (x, up, _) in enumerate(steps):
+            h = np.array([max(0.0, float(W1[i] @ x)) for i in range(len(W2))])
+            p = 1 / (1 + math.exp(-float(W2 @ h)))
+            y = 1.0 if up else 0.0
+            dlogp = (y - p) * (R[t] - mean) / deviation
+            grad["W2"] += dlogp * h
+            for i in range(len(W2)):
+                if h[i] > 0:
+                    grad["W1"][i] += dlogp * W2[i] * x
+    new = {}
+    for name, W in (("W1", W1), ("W2", W2)):
+        cache[name] = decay * cache[name] + (1 - decay) * grad[name] ** 2
+        new[name] = W + rate * grad[name] / (np.sqrt(cache[name]) + epsilon)
+    return new
+
+
+def test_karpathy_recipe_equals_the_2016_formulas_over_three_updates():
+    policy = make_policy()
+    config = from_recipe("karpathy")
+    optimizer = make_optimizer(policy, config)
+    assert isinstance(optimizer, RMSProp)
+    expected = {name: W.copy() for name, W in policy.parameters.items()}
+    cache = {name: np.zeros_like(W) for name, W in expected.items()}
+    for seed in range(3):
+        batch = make_batch(seed=seed, policy=policy)
+        steps = list(zip(batch.frames.toarray(), batch.up, batch.rewards, strict=True))
+        episodes = [steps[start : start + 15] for start in range(0, len(steps), 15)]
+        expected = the_2016_update(expected["W1"], expected["W2"], cache, episodes)
+        update(policy, optimizer, batch, config, np.random.default_rng(seed))
+        for name, W in expected.items():
+            np.testing.assert_allclose(policy.parameters[name], W, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_surrogate_derivative_equals_autograd(reduction):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    n = 200
+    z, A, up = rng.normal(0, 2, n), rng.standard_normal(n), rng.random(n) < 0.5
+    old = log_probability(z + rng.normal(0, 0.3, n), up)
+    config = from_recipe("fast", reduction=reduction, entropy=0.05, clip=0.2)
+    dz, entropy, kl, clipped = surrogate(z, up, old, A, config)
+
+    logits = torch.tensor(z, requires_grad=True)
+    policy = torch.distributions.Bernoulli(logits=logits)
+    ratio = torch.exp(policy.log_prob(torch.tensor(up.astype(float))) - torch.tensor(old))
+    a = torch.tensor(A)
+    each = torch.minimum(ratio * a, torch.clamp(ratio, 0.8, 1.2) * a) + 0.05 * policy.entropy()
+    getattr(each, reduction)().backward()
+    np.testing.assert_allclose(dz, logits.grad.numpy(), rtol=1e-9, atol=1e-15)
+    assert entropy == pytest.approx(policy.entropy().mean().item())
+    assert kl == pytest.approx((ratio - 1 - torch.log(ratio)).mean().item())
+    assert 0 < clipped < 1
+
+
+def test_without_a_clip_and_at_ratio_one_the_derivative_is_advantage_times_error():
+    z, A, up = np.array([0.3, -2.0]), np.array([1.5, -0.7]), np.array([True, False])
+    dz, *_ = surrogate(z, up, log_probability(z, up), A, from_recipe("karpathy"))
+    np.testing.assert_allclose(dz, A * (up - probability_of_up(z)), rtol=1e-15)
+
+
+def test_an_action_that_paid_becomes_likelier_and_one_that_cost_less_likely():
+    policy = make_policy()
+    batch = make_batch(policy=policy)
+    before = probability_of_up(policy.forward(batch.frames)[1])
+    config = from_recipe("fast", passes=1, minibatches=1, entropy=0.0)
+    update(policy, make_optimizer(policy, config), batch, config, np.random.default_rng(0))
+    after = probability_of_up(policy.forward(batch.frames)[1])
+    paid = np.repeat(batch.rewards[batch.ends], 5) > 0
+    toward_the_action = (after - before) * np.where(batch.up, 1, -1)
+    assert toward_the_action[paid].mean() > 0 > toward_the_action[~paid].mean()
+
+
+def test_passes_stop_where_the_policy_has_moved_too_far():
+    config = from_recipe(
+        "fast", learning_rate=0.05, passes=10, max_kl=0.01, clip=math.inf, max_grad_norm=math.inf
+    )
+    policy = make_policy()
+    stats = update(
+        policy, make_optimizer(policy, config), make_batch(policy=policy), config, np.random.default_rng(0)
+    )
+    assert stats.kl > 0.01
+    assert stats.passes < 10
+
+
+def test_a_long_gradient_is_shortened():
+    config = from_recipe("fast", passes=1, minibatches=1, optimizer="rmsprop", max_grad_norm=1e-3, decay=0.0)
+    policy = make_policy()
+    optimizer = make_optimizer(policy, config)
+    stats = update(policy, optimizer, make_batch(policy=policy), config, np.random.default_rng(0))
+    assert stats.grad_norm > 1e-3
+    # With decay 0 the mean square is the square of the gradient that was used.
+    squares = sum(float(m.sum()) for m in optimizer.state["mean_square"].values())
+    assert math.sqrt(squares) == pytest.approx(1e-3)
+
+
+def test_equal_returns_move_nothing():
+    policy = make_policy()
+    before = policy.W1.copy()
+    batch = make_batch(policy=policy)
+    batch.rewards[:] = 0.0
+    config = from_recipe("fast", entropy=0.0)
+    update(policy, make_optimizer(policy, config), batch, config, np.random.default_rng(0))
+    assert (before == policy.W1).all()
+
+
+@pytest.mark.parametrize("recipe", ["fast", "karpathy"])
+def test_a_non_finite_gradient_is_refused_and_changes_nothing(recipe):
+    policy = make_policy()
+    batch = make_batch(policy=policy)
+    policy.W2[0] = np.nan
+    before = policy.W1.copy()
+    config = from_recipe(recipe)
+    with pytest.raises(NonFiniteError, match="--learning-rate"):
+        update(policy, make_optimizer(policy, config), batch, config, np.random.default_rng(0))
+    assert (before == policy.W1).all()
+
+
+def test_the_same_generator_gives_the_same_update_bit_for_bit():
+    def weights():
+        policy, config = make_policy("float32"), from_recipe("fast")
+        update(
+            policy,
+            make_optimizer(policy, config),
+            make_batch(policy=policy),
+            config,
+            np.random.default_rng(3),
+        )
+        return policy.W1.tobytes() + policy.W2.tobytes()
+
+    assert weights() == weights()
+
+
+def test_gradient_norm_is_the_length_of_all_gradients_together():
+    assert gradient_norm({"a": np.array([[3.0]]), "b": np.array([0.0, 4.0])}) == 5.0
+
+
+@pytest.mark.parametrize("recipe", ["fast", "karpathy"])
+def test_a_toy_is_solved(recipe):
+    """Up where pixel 0 is lit, down where pixel 1 is: a point for the right action, a loss for the wrong one."""
+    rng = np.random.default_rng(0)
+    config = from_recipe(recipe, learning_rate=1e-2)
+    policy = make_policy("float32", hidden=32, pixels=16)
+    optimizer = make_optimizer(policy, config)
+    n = 100
+    for _ in range(40):
+        lit = rng.integers(0, 2, n)
+        x = np.eye(16, dtype=np.float32)[lit]
+        _, z = policy.forward(csr_array(x))
+        up = rng.random(n) < probability_of_up(z)
+        rewards = np.where(up == (lit == 0), 1.0, -1.0)
+        batch = Batch(
+            csr_array(x), up, log_probability(z, up), rewards, np.ones(n, bool), np.zeros(n, np.int64)
+        )
+        update(policy, optimizer, batch, config, rng)
+    p = probability_of_up(policy.forward(np.eye(16, dtype=np.float32)[:2])[1])
+    assert p[0] > 0.9 > 0.1 > p[1]
