@@ -1,10 +1,9 @@
 """pgpong runs: the runs here, a line each."""
 
-from datetime import datetime
-
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pgpong.envs.game import find_game
 from pgpong.errors import PgpongError
@@ -15,24 +14,34 @@ from pgpong.viewing.progress import clock
 
 @click.command("runs")
 def command() -> None:
-    """List the runs under runs/, those last written to first.
+    """List the runs under runs/, by environment, those last written to first.
 
-    Scores are means over the last 100 training episodes; compare them only within one environment.
+    Scores are means over the last 100 training episodes (fewer where there are fewer).
     """
-    console = Console()
-    runs = list_runs()
-    if not runs:
-        console.print(f"no run under {RUNS.absolute()}: 'pgpong train' starts one", highlight=False)
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("run", "environment", "recipe", "seed"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("episodes", "steps", "trained", "score", "highest"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("written", no_wrap=True)
-    for run in runs:
-        table.add_row(*row(run))
-    console.print(table)
+    console = Console(highlight=False)
+    by_game: dict[str, list[Run]] = {}
+    for run in list_runs():
+        by_game.setdefault(game_of(run), []).append(run)
+    if not by_game:
+        console.print(f"no run under {RUNS.absolute()}: 'pgpong train' starts one", markup=False)
+    for game, runs in by_game.items():
+        table = Table(title=Text(game), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for heading in ("run", "recipe", "seed"):
+            table.add_column(heading, overflow="fold")
+        for heading in ("episodes", "steps", "trained", "score", "highest"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for run in runs:
+            table.add_row(*(Text(cell) for cell in row(run)))
+        console.print(table)
+
+
+def game_of(run: Run) -> str:
+    """Name the game of a run, as it stands beside its scores."""
+    try:
+        config = run.config
+        return str(find_game(config.env, config.frameskip, config.sticky))
+    except PgpongError:
+        return "settings that cannot be read"
 
 
 def row(run: Run) -> list[str]:
@@ -40,15 +49,13 @@ def row(run: Run) -> list[str]:
     try:
         config = run.config
         lines = run.read_lines(METRICS)
-        game = str(find_game(config.env, config.frameskip, config.sticky))
     except PgpongError as error:
-        return [run.name, f"unreadable: {error}"]
-    facts = [run.name, game, config.recipe, str(config.seed)]
+        return [run.name, str(error)]
+    facts = [run.name, config.recipe, str(config.seed)]
     if not lines:
-        return [*facts, "0", "0", "0:00"]
+        return [*facts, "0", "0", "0:00", "-", "-"]
     last = lines[-1]
     scores = [line["score_mean"] for line in lines if line["score_mean"] is not None]
-    written = datetime.fromtimestamp((run.folder / METRICS).stat().st_mtime)
     return [
         *facts,
         f"{last['episode']:,}",
@@ -56,5 +63,4 @@ def row(run: Run) -> list[str]:
         clock(last["seconds"]),
         f"{scores[-1]:+.1f}" if scores else "-",
         f"{max(scores):+.1f}" if scores else "-",
-        f"{written:%Y-%m-%d %H:%M}",
     ]

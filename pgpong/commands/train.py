@@ -3,6 +3,7 @@
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from rich.console import Console
 from pgpong.commands.options import config_options, stop_options
 from pgpong.config import TrainConfig, from_recipe
 from pgpong.envs.game import find_game
+from pgpong.errors import SettingError
 from pgpong.machine import git_commit, machine, versions
 from pgpong.recorder import METRICS, Recorder
 from pgpong.state import TrainingState, new_state
@@ -52,14 +54,17 @@ def start_run(config: TrainConfig, name: str | None = None) -> tuple[Run, TrainC
     """Make the folder of a new run; return it, the settings with the game's own filled in, and the state.
 
     Raises:
-        SettingError: the environment is unknown.
+        SettingError: the environment is unknown, or the name is a path.
         RunError: a run of this name exists.
         DiskError: the folder cannot be written.
     """
+    name = name or new_name(config)
+    if Path(name).name != name:
+        raise SettingError(f"--run: expected a plain name, a folder under {RUNS}/, got {name!r}")
     game = find_game(config.env, config.frameskip, config.sticky)
     config = replace(config, frameskip=game.frameskip, sticky=game.sticky)
     provenance = {"versions": versions(), "machine": machine(), "seed": config.seed, "git": git_commit()}
-    run = Run.create(RUNS / (name or new_name(config)), config, provenance)
+    run = Run.create(RUNS / name, config, provenance)
     return run, config, new_state(config, game)
 
 

@@ -25,9 +25,9 @@ def sparse_frames(differences: npt.NDArray[np.int8]) -> Frames:
     n, pixels = len(differences), math.prod(differences.shape[1:])
     flat = np.ascontiguousarray(differences).reshape(n, pixels)
     # Most words of eight pixels are zero: only the others are looked at pixel by pixel.
-    words = np.flatnonzero(flat.reshape(-1).view(np.uint64))
+    words = np.flatnonzero(flat.reshape(-1).view(np.uint64) != 0)
     eights = flat.reshape(-1, _WORD)[words].reshape(-1)
-    inside = np.flatnonzero(eights)
+    inside = np.flatnonzero(eights != 0)
     position = words[inside // _WORD] * _WORD + inside % _WORD  # ascending: the rows come out in order
     starts = np.searchsorted(position, np.arange(n + 1) * pixels).astype(np.int32)
     values = eights[inside].astype(np.float32)

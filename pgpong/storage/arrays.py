@@ -18,7 +18,17 @@ Arrays = dict[str, npt.NDArray[Any]]
 _HEADER = "header"  # the member with the JSON text, as bytes
 
 # What numpy, zipfile and json say of a file that `write_arrays` did not write.
-_NOT_OURS = (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
+_NOT_OURS = (
+    ValueError,
+    KeyError,
+    EOFError,
+    AttributeError,
+    TypeError,
+    MemoryError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def write_arrays(path: Path, header: dict[str, Any], arrays: Arrays) -> None:

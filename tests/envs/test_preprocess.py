@@ -26,7 +26,7 @@ def test_difference_marks_what_came_and_what_left():
 
 
 def the_2016_prepro(rgb):
-    """Karpathy's description, pixel by pixel on the red channel: backgrounds 144 and 109 are 0, the rest 1."""
+    """The 2016 description, pixel by pixel on the red channel: backgrounds 144 and 109 are 0, the rest 1."""
     out = np.zeros((80, 80), int)
     for row in range(80):
         for column in range(80):

@@ -21,10 +21,7 @@ def assert_equal_over_steps(envs, singles, seed, steps, rng):
         actions = rng.integers(0, 2, len(singles))
         observations, *results = envs.step(actions)
         for i, env in enumerate(singles):
-            if ended[i]:
-                expected = (env.reset()[0], 0.0, False, False)
-            else:
-                expected = env.step(actions[i])[:4]
+            expected = (env.reset()[0], 0.0, False, False) if ended[i] else env.step(actions[i])[:4]
             assert (expected[0] == observations[i]).all()
             assert expected[1:] == tuple(column[i] for column in results[:3])
             ended[i] = expected[2] or expected[3]

@@ -183,7 +183,7 @@ def test_gradient_norm_is_the_length_of_all_gradients_together():
 
 @pytest.mark.parametrize("recipe", ["fast", "karpathy"])
 def test_a_toy_is_solved(recipe):
-    """Up where pixel 0 is lit, down where pixel 1 is: a point for the right action, a loss for the wrong one."""
+    """A point for up where pixel 0 is lit and for down where pixel 1 is, else a point lost."""
     rng = np.random.default_rng(0)
     config = from_recipe(recipe, learning_rate=1e-2)
     policy = make_policy("float32", hidden=32, pixels=16)

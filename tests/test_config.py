@@ -1,0 +1,77 @@
+"""Settings: ranges, recipes, and the file they are kept in."""
+
+import math
+
+import pytest
+
+from pgpong.config import RECIPES, TrainConfig, from_recipe
+from pgpong.errors import SettingError
+
+
+def test_karpathy_is_the_2016_algorithm():
+    config = from_recipe("karpathy")
+    assert (config.batch_episodes, config.batch_steps, config.standardise, config.reduction) == (
+        10,
+        0,
+        "episode",
+        "sum",
+    )
+    assert (config.gamma, config.optimizer, config.decay, config.epsilon, config.learning_rate) == (
+        0.99, "rmsprop", 0.99, 1e-5, 1e-4,
+    )  # fmt: skip
+    assert (config.hidden, config.fan_in, config.passes, config.minibatches, config.entropy) == (
+        200,
+        6400,
+        1,
+        1,
+        0,
+    )
+    assert config.clip == config.max_kl == config.max_grad_norm == math.inf
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_settings_survive_their_file(recipe, tmp_path):
+    config = from_recipe(recipe, frameskip=(2, 5), sticky=0.1, seed=7)
+    (tmp_path / "config.toml").write_text(config.dump())
+    assert TrainConfig.load(tmp_path / "config.toml") == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden": 0}, "hidden: expected 1 or more, got 0"),
+        ({"learning_rate": -1.0}, "learning_rate: expected more than 0, got -1"),
+        ({"learning_rate": math.nan}, "learning_rate: expected more than 0, got nan"),
+        ({"gamma": 1.5}, "gamma: expected 0 to 1, got 1.5"),
+        ({"num_envs": 0}, "num_envs: expected 1 or more"),
+        ({"optimizer": "sgd"}, "optimizer: expected adam or rmsprop, got 'sgd'"),
+        ({"batch_steps": 0}, "either batch_steps or batch_episodes"),
+        ({"batch_steps": 0, "batch_episodes": 5}, "multiple of the"),
+        ({"no_such": 1}, "unknown setting 'no_such'"),
+        ({"recipe": "slow"}, "unknown recipe 'slow': use fast or karpathy"),
+    ],
+)
+def test_what_cannot_be_is_refused(settings, message):
+    with pytest.raises(SettingError) as error:
+        from_recipe(**settings)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("recipe = ", "cannot read settings"),
+        ("no_such = 1", "unknown setting 'no_such'"),
+        ("hidden = 0", "hidden: expected 1 or more"),
+        ("hidden = 'many'", "config.toml"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(tmp_path, text, message):
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(SettingError, match=message):
+        TrainConfig.load(tmp_path / "config.toml")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SettingError, match="cannot read settings from"):
+        TrainConfig.load(tmp_path / "config.toml")

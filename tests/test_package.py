@@ -1,0 +1,45 @@
+"""The public names, and what importing the package costs."""
+
+import subprocess
+import sys
+
+import pytest
+
+import pgpong
+
+
+def test_every_public_name_exists_and_is_documented():
+    assert 0 < len(pgpong.__all__) <= 20
+    for name in pgpong.__all__:
+        assert getattr(pgpong, name).__doc__, name
+    assert set(pgpong.__all__) <= set(dir(pgpong))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        pgpong.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("statement", ["import pgpong", "import pgpong.training, pgpong.commands.train"])
+def test_no_heavy_library_is_loaded_unasked(statement):
+    heavy = ("matplotlib", "torch", "cupy", "jax", "pygame", "cv2", "av")
+    code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_importing_the_package_loads_neither_scipy_nor_the_emulator_nor_the_terminal():
+    code = "import sys, pgpong; print([m for m in ('scipy', 'ale_py', 'rich', 'click') if m in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_imports_point_one_way():
+    """The mathematics knows nothing of games, files or terminals; nothing but the entry point, commands."""
+    code = (
+        "import sys, pgpong.learning.policy_gradient;"
+        "print(sorted(m for m in sys.modules if m.startswith('pgpong.')))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for elsewhere in ("envs", "storage", "viewing", "commands", "training", "rollout", "agent"):
+        assert f"'pgpong.{elsewhere}" not in answer.stdout
