@@ -9,17 +9,19 @@ What keeps a batch unbiased:
 - A batch of *episodes* gives each game the same number of episodes, started under the policy of this batch
   and played to their end. To take the first ten that finish would prefer the short ones. A game that is
   through early idles until the others are; it starts afresh with the next batch.
+
+The games may be several groups. While the policy looks at one group, the emulators play the others.
 """
 
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.vector import VectorEnv
 
 from pgpong.learning.batch import Batch, concatenate
 from pgpong.learning.frames import Frames, sparse_frames, stack_frames
@@ -52,8 +54,27 @@ class Played:
     network_seconds: float  # spent in choosing actions
 
 
+# Frames of all games of a group at one step, and the columns that go with them.
+Row: TypeAlias = tuple[Frames, tuple[npt.NDArray[Any], ...]]
+
+
+class SplitStepEnv(Protocol):
+    """What a rollout needs of a vector environment: a step in two halves, so that others can run between."""
+
+    num_envs: int
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Reset all games, or those of `options["reset_mask"]`."""
+
+    def step_async(self, actions: npt.NDArray[np.int64]) -> None:
+        """Begin a step."""
+
+    def step_wait(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Finish it; return observations, rewards, terminated, truncated, info."""
+
+
 class Rollout:
-    """Keeps the games of `env` going with a policy, one batch at a time.
+    """Keeps the games of `envs` going with a policy, one batch at a time.
 
     A batch ends after `batch_steps` steps of each game (with the first rally's end, if that comes later),
     or when each has played `episodes_per_game` episodes; the one that is not asked for is 0.
@@ -61,89 +82,53 @@ class Rollout:
 
     def __init__(
         self,
-        env: VectorEnv[Any, Any, Any],
+        envs: Sequence[SplitStepEnv],
         rng: np.random.Generator,
         batch_steps: int = 0,
         episodes_per_game: int = 0,
     ) -> None:
-        self.env = env
         self.rng = rng
         self.batch_steps = batch_steps or math.inf
         self.episodes_per_game = episodes_per_game or math.inf
-        n = env.num_envs
-        self._seeds: list[int | None] = rng.integers(FIRST_TRAINING_SEED, SEED_LIMIT, n).tolist()
-        self._observations, _ = env.reset(seed=self._seeds)
-        self._ended = np.zeros(n, np.bool_)  # at the step before: the next one only resets
-        self._idle = np.zeros(n, np.bool_)  # games that are through with a batch of episodes
-        self._score = np.zeros(n)
-        self._steps = np.zeros(n, np.int64)
-        self._frame = np.zeros(n, np.int64)
-        self._episode = np.arange(n)  # a serial number for each running episode
+        serials = itertools.count()
+        self._groups = [Games(env, rng, serials) for env in envs]
         self._open: list[Batch] = []  # rallies that have begun and not ended
 
     def play(self, policy: Policy, should_stop: Callable[[], bool] = lambda: False) -> Played | None:
         """Play until the batch is full; None if `should_stop` said so before."""
-        self._restart(self._idle)
-        rows: list[tuple[Frames, tuple[npt.NDArray[Any], ...]]] = []
-        episodes: list[Episode] = []
-        left = np.full(self.env.num_envs, self.episodes_per_game)
-        rally_ended = False
-        frames, network = 0, 0.0
         began = time.perf_counter()
-        while np.any(left > 0) and (len(rows) < self.batch_steps or not rally_ended):
-            if should_stop():
-                return None
-            looked = time.perf_counter()
-            x = sparse_frames(self._observations)
-            _, z = policy.forward(x)
-            up = self.rng.random(len(z)) < probability_of_up(z, policy.xp)
-            network += time.perf_counter() - looked
-
-            active = (left > 0) & ~self._ended
-            self._observations, rewards, terminated, truncated, info = self.env.step(up.astype(np.int64))
-            ended = (terminated | truncated) & active
-            ends = ((rewards != 0) | ended) & active
-            logp = log_probability(z, up, policy.xp)
-            rows.append((x, (active, up, logp, rewards, ends, self._episode.copy())))
-            rally_ended = rally_ended or bool(ends.any())
-            frames += self._count(active, rewards, info["episode_frame_number"])
-            episodes += [self._finish(game) for game in np.flatnonzero(ended)]
-            left = left - ended
-            self._ended = terminated | truncated
-        self._idle = left <= 0
-        steps = int(sum(np.count_nonzero(active) for _, (active, *_) in rows))
-        batch = self._close(rows)
-        games = time.perf_counter() - began - network
-        return Played(batch, episodes, steps, frames, games, network)
-
-    def _restart(self, games: npt.NDArray[np.bool_]) -> None:
-        """Reset the games of a mask; the emulators' random states go on."""
-        if games.any():
-            self._observations, _ = self.env.reset(options={"reset_mask": games})
-            self._ended = self._ended & ~games
-            self._frame[games] = 0
-
-    def _count(
-        self, active: npt.NDArray[np.bool_], rewards: npt.NDArray[np.float64], frame: npt.NDArray[np.int64]
-    ) -> int:
-        """Add one step to the running episodes; return the frames it took."""
-        self._score += np.where(active, rewards, 0.0)
-        self._steps += active
-        frames = int((frame - self._frame)[active].sum())
-        self._frame = frame.astype(np.int64)
-        return frames
-
-    def _finish(self, game: np.int64) -> Episode:
-        """Close the books of a game that has ended, and open those of the next."""
-        episode = Episode(
-            int(self._score[game]), int(self._steps[game]), int(self._frame[game]), self._seeds[game]
+        stopped = False
+        playing = list(self._groups)
+        for games in playing:
+            games.begin(self.episodes_per_game)
+            games.act(policy, self.rng)
+        while playing:
+            for games in list(playing):
+                games.observe()
+                stopped = stopped or should_stop()
+                if stopped or games.all_through or self._window_closes(games):
+                    playing.remove(games)
+                else:
+                    games.act(policy, self.rng)
+        if stopped:
+            return None
+        batch = self._sort_out([row for games in self._groups for row in games.rows])
+        network = sum(games.network_seconds for games in self._groups)
+        return Played(
+            batch,
+            [episode for games in self._groups for episode in games.episodes],
+            steps=int(
+                sum(np.count_nonzero(active) for games in self._groups for _, (active, *_) in games.rows)
+            ),
+            frames=sum(games.frames for games in self._groups),
+            games_seconds=time.perf_counter() - began - network,
+            network_seconds=network,
         )
-        self._score[game] = self._steps[game] = 0
-        self._seeds[game] = None
-        self._episode[game] = self._episode.max() + 1
-        return episode
 
-    def _close(self, rows: list[tuple[Frames, tuple[npt.NDArray[Any], ...]]]) -> Batch:
+    def _window_closes(self, games: "Games") -> bool:
+        return len(games.rows) >= self.batch_steps and any(group.rally_ended for group in self._groups)
+
+    def _sort_out(self, rows: list[Row]) -> Batch:
         """Sort what was played into rallies; hand out those that have ended and keep the open ones."""
         active, *columns = (np.concatenate(parts) for parts in zip(*(c for _, c in rows), strict=True))
         played = Batch(stack_frames([x for x, _ in rows]), *columns)[active]
@@ -155,3 +140,80 @@ class Rollout:
         finished = np.repeat(steps.ends[last], lengths)
         self._open = [steps[~finished]]
         return steps[finished]
+
+
+class Games:
+    """A group of games that step together: what they show, and the books that are kept of them.
+
+    `rows` are the steps of the batch so far, all games' at once: the frames (games, pixels), then a mask of
+    the games that count and the columns of a `Batch`, (games,) each.
+    """
+
+    def __init__(self, env: SplitStepEnv, rng: np.random.Generator, serials: Iterator[int]) -> None:
+        n = env.num_envs
+        self.env = env
+        self._serials = serials
+        self._seeds: list[int | None] = rng.integers(FIRST_TRAINING_SEED, SEED_LIMIT, n).tolist()
+        self._observations, _ = env.reset(seed=self._seeds)
+        self._ended = np.zeros(n, np.bool_)  # at the step before: the next one only resets
+        self._left = np.ones(n)  # episodes still to play for this batch
+        self._score = np.zeros(n)
+        self._steps = np.zeros(n, np.int64)
+        self._frame = np.zeros(n, np.int64)  # of the running episode
+        self._episode = np.array([next(serials) for _ in range(n)])  # its number, unlike any other's
+
+    def begin(self, episodes_per_game: float) -> None:
+        """Begin a batch; games that idled since they were through with the last one start afresh."""
+        idle = self._left <= 0
+        if idle.any():
+            self._observations, _ = self.env.reset(options={"reset_mask": idle})
+            self._ended &= ~idle
+            self._frame[idle] = 0
+        self._left = np.full(len(idle), episodes_per_game)
+        self.rows: list[Row] = []
+        self.episodes: list[Episode] = []
+        self.frames = 0
+        self.rally_ended = False
+        self.network_seconds = 0.0
+
+    @property
+    def all_through(self) -> bool:
+        """Whether every game has played its episodes."""
+        return not np.any(self._left > 0)
+
+    def act(self, policy: Policy, rng: np.random.Generator) -> None:
+        """Choose an action for each game and begin the step."""
+        began = time.perf_counter()
+        x = sparse_frames(self._observations)
+        _, z = policy.forward(x)
+        up = rng.random(len(z)) < probability_of_up(z, policy.xp)
+        self.env.step_async(up.astype(np.int64))
+        self._acted = x, up, log_probability(z, up, policy.xp)
+        self.network_seconds += time.perf_counter() - began
+
+    def observe(self) -> None:
+        """Finish the step and write it down."""
+        x, up, logp = self._acted
+        self._observations, rewards, terminated, truncated, info = self.env.step_wait()
+        active = (self._left > 0) & ~self._ended
+        ended = (terminated | truncated) & active
+        ends = ((rewards != 0) | ended) & active
+        self.rows.append((x, (active, up, logp, rewards, ends, self._episode.copy())))
+        self.rally_ended = self.rally_ended or bool(ends.any())
+        self._score += np.where(active, rewards, 0.0)
+        self._steps += active
+        frame = info["episode_frame_number"].astype(np.int64)
+        self.frames += int((frame - self._frame)[active].sum())
+        self._frame = frame
+        for game in np.flatnonzero(ended):
+            self._finish(game)
+        self._left = self._left - ended
+        self._ended = terminated | truncated
+
+    def _finish(self, game: np.int64) -> None:
+        """Close the books of a game that has ended, and open those of the next."""
+        score, steps, frames = (int(book[game]) for book in (self._score, self._steps, self._frame))
+        self.episodes.append(Episode(score, steps, frames, self._seeds[game]))
+        self._score[game] = self._steps[game] = 0
+        self._seeds[game] = None
+        self._episode[game] = next(self._serials)

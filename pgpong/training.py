@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
 
 from pgpong.config import TrainConfig
-from pgpong.envs.vector import make_vec
+from pgpong.envs.vector import PongVectorEnv, SinglesVectorEnv, make_vec
 from pgpong.learning.policy_gradient import UpdateStats, update
 from pgpong.rollout import Episode, Rollout
 from pgpong.state import TrainingState
+
+SMALLEST_GROUP = 32  # games; smaller groups lose more to each call than turns gain
 
 
 @dataclass(frozen=True)
@@ -42,18 +44,13 @@ def train(
     Raises:
         NonFiniteError: the numbers went out of bounds in this update.
     """
-    env = make_vec(
-        config.num_envs,
-        config.env,
-        frameskip=config.frameskip,
-        sticky=config.sticky,
-        num_threads=config.num_threads,
-    )
     progress = state.progress
     policy = state.agent.policy
     # BLAS threads would take the cores from the emulator's, and their number changes the last bit of a sum.
-    with closing(env), threadpool_limits(1):
-        rollout = Rollout(env, state.rng, config.batch_steps, config.episodes_per_game)
+    with ExitStack() as stack:
+        stack.enter_context(threadpool_limits(1))
+        envs = [stack.enter_context(closing(env)) for env in make_groups(config)]
+        rollout = Rollout(envs, state.rng, config.batch_steps, config.episodes_per_game)
         while (played := rollout.play(policy, should_stop)) is not None:
             began = time.perf_counter()
             stats = update(policy, state.optimizer, played.batch, config, state.rng)
@@ -74,3 +71,16 @@ def train(
             progress.scores.extend(episode.score for episode in played.episodes)
             state.mark_boundary()
             yield record
+
+
+def make_groups(config: TrainConfig) -> Iterator[PongVectorEnv | SinglesVectorEnv]:
+    """Make the games of a training; in two groups that take turns, if they are enough for that to pay."""
+    groups = 2 if config.num_envs >= 2 * SMALLEST_GROUP else 1
+    for group in range(groups):
+        yield make_vec(
+            (config.num_envs + group) // groups,
+            config.env,
+            frameskip=config.frameskip,
+            sticky=config.sticky,
+            num_threads=config.num_threads,
+        )

@@ -47,7 +47,10 @@ class ScriptedGames(VectorEnv):
             self.over[g] = False
         return self.observe(), {}
 
-    def step(self, actions):
+    def step_async(self, actions):
+        self.actions = actions
+
+    def step_wait(self):
         rewards, ended = np.zeros(2), np.zeros(2, bool)
         for g in range(2):
             if self.over[g]:
@@ -87,7 +90,7 @@ def rallies_of(batch):
 
 @pytest.mark.parametrize("batch_steps", [1, 4, 7, 50])
 def test_every_step_is_learnt_from_once_in_a_whole_rally_with_its_return(batch_steps):
-    rollout = Rollout(ScriptedGames(), np.random.default_rng(0), batch_steps=batch_steps)
+    rollout = Rollout([ScriptedGames()], np.random.default_rng(0), batch_steps=batch_steps)
     policy = make_policy(64)
     found = {0: [], 1: []}
     total = 0
@@ -108,7 +111,7 @@ def test_every_step_is_learnt_from_once_in_a_whole_rally_with_its_return(batch_s
 
 
 def test_a_batch_of_steps_does_not_prefer_the_game_with_short_episodes():
-    rollout = Rollout(ScriptedGames(), np.random.default_rng(0), batch_steps=1000)
+    rollout = Rollout([ScriptedGames()], np.random.default_rng(0), batch_steps=1000)
     played = rollout.play(make_policy(64))
     game = played.batch.frames.toarray()[:, 1]
     # A reset step is lost for each episode: 8 of 9 and 15 of 16 steps count.
@@ -118,7 +121,7 @@ def test_a_batch_of_steps_does_not_prefer_the_game_with_short_episodes():
 
 def test_a_batch_of_episodes_gives_each_game_the_same_number_of_whole_ones():
     env = ScriptedGames()
-    rollout = Rollout(env, np.random.default_rng(0), episodes_per_game=2)
+    rollout = Rollout([env], np.random.default_rng(0), episodes_per_game=2)
     for _ in range(3):
         played = rollout.play(make_policy(64))
         rallies = [(game, len(numbers), reward) for game, numbers, reward in rallies_of(played.batch)]
@@ -135,7 +138,7 @@ def test_a_batch_of_episodes_gives_each_game_the_same_number_of_whole_ones():
 
 def test_episodes_are_counted_once_and_only_the_first_of_a_game_has_the_seed():
     env = ScriptedGames()
-    rollout = Rollout(env, np.random.default_rng(0), batch_steps=10)
+    rollout = Rollout([env], np.random.default_rng(0), batch_steps=10)
     episodes = [e for _ in range(20) for e in rollout.play(make_policy(64)).episodes]
     assert [e.steps for e in episodes].count(8) == 200 // 9
     assert [e.steps for e in episodes].count(15) == 200 // 16
@@ -145,7 +148,7 @@ def test_episodes_are_counted_once_and_only_the_first_of_a_game_has_the_seed():
 
 
 def test_log_probabilities_are_those_of_the_policy_that_played():
-    rollout = Rollout(ScriptedGames(), np.random.default_rng(0), batch_steps=6)
+    rollout = Rollout([ScriptedGames()], np.random.default_rng(0), batch_steps=6)
     first, second = make_policy(64, seed=1), make_policy(64, seed=2)
     rollout.play(first)
     waiting = rollout._open[0]
@@ -166,7 +169,7 @@ def test_log_probabilities_are_those_of_the_policy_that_played():
 def test_a_stop_is_heeded_at_the_next_step():
     asked = iter([False] * 3 + [True])
     assert (
-        Rollout(ScriptedGames(), np.random.default_rng(0), 100).play(make_policy(64), lambda: next(asked))
+        Rollout([ScriptedGames()], np.random.default_rng(0), 100).play(make_policy(64), lambda: next(asked))
         is None
     )
     assert next(asked, "all asked") == "all asked"
@@ -182,9 +185,13 @@ class Onlooker:
         self.last, info = self.env.reset(**arguments)
         return self.last, info
 
-    def step(self, actions):
-        answer = self.env.step(actions)
-        self.notes.append((self.last, actions, answer[1:]))
+    def step_async(self, actions):
+        self.actions = actions
+        self.env.step_async(actions)
+
+    def step_wait(self):
+        answer = self.env.step_wait()
+        self.notes.append((self.last, self.actions, answer[1:]))
         self.last = answer[0]
         return answer
 
@@ -193,7 +200,7 @@ def test_karpathy_rollout_and_update_equal_the_formulas_frame_by_frame():
     """The whole recipe on the real game: what an onlooker recorded, put through the 2016 formulas."""
     config = from_recipe("karpathy", num_envs=2, batch_episodes=2)
     onlooker = Onlooker(pgpong.make_vec(2))
-    rollout = Rollout(onlooker, np.random.default_rng(0), episodes_per_game=1)
+    rollout = Rollout([onlooker], np.random.default_rng(0), episodes_per_game=1)
     policy = Policy.initialise(np.random.default_rng(1), 5, 6400, config.fan_in, dtype="float64")
     played = rollout.play(policy)
     start = {name: W.copy() for name, W in policy.parameters.items()}
@@ -218,7 +225,7 @@ def test_karpathy_rollout_and_update_equal_the_formulas_frame_by_frame():
 @pytest.mark.parametrize("env_id", ["ALE/Pong-v5", "Pong-v0"])
 def test_real_games_are_played_in_batches_of_steps(env_id):
     env = pgpong.make_vec(4, env_id)
-    rollout = Rollout(env, np.random.default_rng(0), batch_steps=150)
+    rollout = Rollout([env], np.random.default_rng(0), batch_steps=150)
     policy = make_policy(6400)
     played = [rollout.play(policy) for _ in range(3)]
     for p in played:

@@ -27,7 +27,7 @@ def make_vec(
     frameskip: int | tuple[int, int] | None = None,
     sticky: float | None = None,
     num_threads: int = 0,
-) -> VectorEnv[Any, Any, Any]:
+) -> "PongVectorEnv | SinglesVectorEnv":
     """Make `num_envs` games of Pong that are played in step; column i equals `make()` seeded with seed + i.
 
     Observations are int8 (num_envs, 80, 80), actions (num_envs,) of 0 for down and 1 for up. A game that
@@ -45,7 +45,7 @@ def make_vec(
     if isinstance(game.frameskip, int):
         return PongVectorEnv(make_screens_vec(game, num_envs, num_threads))
     # AtariVectorEnv knows no random frameskip: such a game is played singly, several in turn.
-    return SyncVectorEnv([lambda: make_single(game)] * num_envs)
+    return SinglesVectorEnv([lambda: make_single(game)] * num_envs)
 
 
 def make_screens_vec(game: Game, num_envs: int, num_threads: int = 0) -> AtariVectorEnv:
@@ -118,7 +118,18 @@ class PongVectorEnv(VectorEnv[Pictures, npt.NDArray[np.int64], npt.NDArray[Any]]
         self, actions: npt.NDArray[np.int64]
     ) -> tuple[Pictures, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
         """Step all games; one that ended in the step before is reset. Zeros there and where a game ends."""
-        screens, rewards, terminated, truncated, info = self.env.step(self._actions[actions])
+        self.step_async(actions)
+        return self.step_wait()
+
+    def step_async(self, actions: npt.NDArray[np.int64]) -> None:
+        """Begin a step: the emulators play while Python does something else."""
+        self.env.send(self._actions[actions])
+
+    def step_wait(
+        self,
+    ) -> tuple[Pictures, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+        """Finish the step that was begun; return what `step` does."""
+        screens, rewards, terminated, truncated, info = self.env.recv()
         current = picture(screens[:, 0])
         ended = terminated | truncated
         self._differences = difference_frame(current, self._last)
@@ -130,3 +141,15 @@ class PongVectorEnv(VectorEnv[Pictures, npt.NDArray[np.int64], npt.NDArray[Any]]
     def close_extras(self, **kwargs: Any) -> None:
         """Free the emulators."""
         self.env.close()
+
+
+class SinglesVectorEnv(SyncVectorEnv):
+    """Single games played in turn, with the step in two halves that `PongVectorEnv` has."""
+
+    def step_async(self, actions: npt.NDArray[np.int64]) -> None:
+        """Keep the actions; nothing is played before `step_wait`."""
+        self._kept_actions = actions
+
+    def step_wait(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Play the step that was begun."""
+        return self.step(self._kept_actions)
