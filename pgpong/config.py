@@ -31,7 +31,7 @@ class TrainConfig:
     env: str = _setting("ALE/Pong-v5", "environment id")
     frameskip: int | tuple[int, int] | None = _setting(None, "frames a step [default: the id's own]")
     sticky: float | None = _setting(None, "chance that a frame repeats the action [default: the id's own]")
-    num_envs: int = _setting(32, "games played at once", low=1)
+    num_envs: int = _setting(64, "games played at once", low=1)
     num_threads: int = _setting(0, "emulator threads; 0: one a core", low=0)
 
     # The network
@@ -39,7 +39,7 @@ class TrainConfig:
     fan_in: int = _setting(40, "W1 starts as N(0, 1/fan_in)", low=1)
 
     # A batch: the rallies that end within so many steps of each game, or so many whole episodes
-    batch_steps: int = _setting(256, "steps a game in a batch; 0: batches of episodes", low=0)
+    batch_steps: int = _setting(128, "steps a game in a batch; 0: batches of episodes", low=0)
     batch_episodes: int = _setting(0, "episodes in a batch, equally many a game; 0: batches of steps", low=0)
 
     # What a step is worth
@@ -47,8 +47,8 @@ class TrainConfig:
     standardise: Literal["batch", "episode"] = _setting("batch", "returns are standardised over this")
 
     # The update
-    passes: int = _setting(4, "passes over a batch", low=1)
-    minibatches: int = _setting(4, "parts a batch is split into in each pass", low=1)
+    passes: int = _setting(3, "passes over a batch", low=1)
+    minibatches: int = _setting(2, "parts a batch is split into in each pass", low=1)
     reduction: Literal["mean", "sum"] = _setting("mean", "gradients of a minibatch are averaged or summed")
     clip: float = _setting(0.2, "bound on the probability ratio's distance from 1; inf: none", above=0)
     max_kl: float = _setting(0.05, "KL divergence that ends an update early, nats; inf: none", above=0)
@@ -57,7 +57,7 @@ class TrainConfig:
 
     # The optimiser
     optimizer: Literal["adam", "rmsprop"] = _setting("adam", "adam or rmsprop")
-    learning_rate: float = _setting(1e-3, "step size", above=0)
+    learning_rate: float = _setting(2e-3, "step size", above=0)
     momentum: float = _setting(0.9, "decay of Adam's mean gradient, 0 to 1", low=0)
     decay: float = _setting(0.999, "decay of the mean squared gradient, 0 to 1", low=0)
     epsilon: float = _setting(1e-8, "added to the root mean square", above=0)

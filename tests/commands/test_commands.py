@@ -1,0 +1,251 @@
+"""The command line as a user types it: verbs, bad input, signals; real games throughout."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from pgpong.agent import Agent
+from pgpong.commands import VERBS
+from tests.conftest import TINY
+
+
+def start(*arguments, cwd, **kwargs):
+    """Start pgpong as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pgpong", *arguments],
+        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs,
+    )  # fmt: skip
+
+
+def one_line_error(result):
+    """Assert that a command ended by its user's mistake, in one line; return the line."""
+    status, _, err = result
+    assert status != 0
+    assert "Traceback" not in err
+    lines = err.strip().splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith("pgpong: ")
+    return lines[0]
+
+
+def test_help_names_every_verb_and_each_verb_has_help(cli):
+    status, out, _ = cli("--help")
+    assert status == 0
+    for verb, text in VERBS.items():
+        assert verb in out
+        assert text in out
+        status, help_of_verb, _ = cli(verb, "--help")
+        assert status == 0
+        assert f"pgpong {verb}" in help_of_verb
+
+
+def test_no_arguments_show_the_help(cli):
+    status, out, _ = cli()
+    assert "Commands:" in out
+    assert status == 2
+
+
+def test_version(cli):
+    assert "0." in cli("--version")[1]
+
+
+def test_a_run_is_trained_listed_evaluated_and_resumed(cli, folder):
+    status, out, _ = cli("train", "--run", "a", "--updates", "2", "--seed", "3", *TINY)
+    assert status == 0
+    assert "pgpong a · ALE/Pong-v5 (frameskip 4, sticky 0.25) · recipe fast" in out
+    assert "update 2 reached: saved update 2" in out
+    assert out.strip().endswith("go on with: pgpong resume a")
+    assert "seed = 3" in (folder / "runs/a/config.toml").read_text()
+    assert "frameskip = 4" in (folder / "runs/a/config.toml").read_text()
+
+    status, out, _ = cli("resume", "a", "--updates", "4")
+    assert (status, "saved update 4" in out) == (0, True)
+    lines = (folder / "runs/a/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["update"] for line in lines] == [1, 2, 3, 4]
+    sessions = json.loads((folder / "runs/a/run.json").read_text())["sessions"]
+    assert [(s["first_update"], s["last_update"]) for s in sessions] == [(1, 2), (3, 4)]
+
+    status, out, _ = cli("runs")
+    assert status == 0
+    assert "ALE/Pong-v5 (frameskip 4, sticky 0.25)" in out
+    assert "a " in out
+
+    status, out, _ = cli("evaluate", "a", "--episodes", "2", "--json")
+    result = json.loads(out)
+    assert (status, result["episodes"], result["first_seed"]) == (0, 2, 0)
+    assert result["game"] == "ALE/Pong-v5 (frameskip 4, sticky 0.25)"
+    assert len(result["scores"]) == 2
+    assert cli("evaluate", "a@latest", "--episodes", "2", "--json")[1] == out
+    status, out, _ = cli("evaluate", "--episodes", "1", "--seed", "9", "--greedy")
+    assert status == 0
+    assert "greedy" in out
+    assert "seeds 9 to 9" in out
+
+
+def test_a_condition_that_is_met_already_stops_at_once(cli, tiny_run):
+    status, out, _ = cli("resume", "tiny", "--updates", "3")
+    assert (status, "update 3 reached" in out) == (0, True)
+
+
+def test_runs_of_different_environments_are_listed_apart(cli):
+    cli("train", "--run", "a", "--updates", "1", *TINY)
+    cli("train", "--run", "b", "--env", "PongNoFrameskip-v4", "--updates", "1", *TINY)
+    out = cli("runs")[1]
+    assert out.index("PongNoFrameskip-v4 (frameskip 1, sticky 0)") < out.index("\nb ")
+    assert out.index("\nb ") < out.index("ALE/Pong-v5 (frameskip 4, sticky 0.25)") < out.index("\na ")
+
+
+def test_runs_says_when_there_are_none(cli):
+    assert "'pgpong train' starts one" in cli("runs")[1]
+
+
+def test_doctor_finds_all_well(cli):
+    status, out, _ = cli("doctor")
+    assert (status, out.strip().splitlines()[-1]) == (0, "all is well")
+    assert "the same seed gives the same game" in out
+
+
+def test_doctor_names_a_folder_that_cannot_be_written(cli, folder):
+    (folder / "runs").mkdir()
+    (folder / "runs").chmod(0o500)
+    if os.access(folder / "runs", os.W_OK):
+        pytest.skip("this user may write everywhere")
+    assert "cannot be written" in cli("doctor")[1]
+
+
+def test_bench_measures_both_in_turn(cli):
+    status, out, _ = cli("bench", "--rounds", "2", "--num-envs", "2", "--json")
+    result = json.loads(out)
+    assert status == 0
+    assert len(result["ratios"]) == len(result["bare_steps_per_second"]) == 2
+    assert result["ratio"] == pytest.approx(np.median(result["ratios"]))
+    assert sum(result["shares"].values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--recipe", "slow"], "unknown recipe 'slow': use fast or karpathy"),
+        (["train", "--env", "ALE/Breakout-v5"], "unknown environment 'ALE/Breakout-v5': use a Pong id"),
+        (["train", "--no-such-flag"], "No such option: --no-such-flag"),
+        (["train", "--hidden", "0"], "hidden: expected 1 or more, got 0"),
+        (["train", "--learning-rate", "-1"], "learning_rate: expected more than 0, got -1"),
+        (["train", "--learning-rate", "fast"], "'fast' is not a valid float"),
+        (["train", "--optimizer", "sgd"], "'sgd' is not one of 'adam', 'rmsprop'"),
+        (["train", "--run", "../elsewhere"], "expected a plain name"),
+        (["train", "--minutes", "-1"], "-1"),
+        (["trian"], "No such command 'trian'"),
+        (["resume"], "no run here yet"),
+        (["resume", "nobody"], "no run at nobody"),
+        (["evaluate", "nobody"], "no run at nobody"),
+        (["evaluate", "pretrained"], "ships no pretrained agent"),
+        (["evaluate", "--episodes", "0"], "0 is not in the range"),
+        (["bench", "--recipe", "slow"], "unknown recipe"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_leaves_nothing_behind(cli, folder, arguments, message):
+    assert message in one_line_error(cli(*arguments))
+    assert list(folder.iterdir()) == []
+
+
+def test_a_run_that_exists_is_not_touched(cli, tiny_run):
+    before = {path: path.read_bytes() for path in tiny_run.rglob("*") if path.is_file()}
+    assert "tiny exists: choose another --run" in one_line_error(cli("train", "--run", "tiny", *TINY))
+    assert {path: path.read_bytes() for path in tiny_run.rglob("*") if path.is_file()} == before
+
+
+def damage(run, how):
+    latest = run / "checkpoints" / "latest.npz"
+    if how == "cut":
+        latest.write_bytes(latest.read_bytes()[:-1000])
+    elif how == "foreign":
+        latest.write_text("something else")
+    elif how == "missing":
+        latest.unlink()
+    elif how == "nan":
+        with np.load(latest) as members:
+            arrays = {name: members[name].copy() for name in members.files}
+        arrays["W1"][0, 0] = np.nan
+        np.savez(latest, **arrays)
+    elif how == "other environment":
+        config = run / "config.toml"
+        config.write_text(config.read_text().replace("ALE/Pong-v5", "PongNoFrameskip-v4"))
+    elif how == "other size":
+        config = run / "config.toml"
+        config.write_text(config.read_text().replace("hidden = 8", "hidden = 9"))
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("cut", "damaged or was not written by pgpong"),
+        ("foreign", "damaged or was not written by pgpong"),
+        ("missing", "no such file"),
+        ("nan", "W1 holds NaN or infinity"),
+        ("other environment", "the run's config.toml says PongNoFrameskip-v4"),
+        ("other size", "has 8 hidden units, the run's config.toml says 9"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_not_gone_on_with(cli, tiny_run, how, message):
+    damage(tiny_run, how)
+    metrics = (tiny_run / "metrics.jsonl").read_bytes()
+    assert message in one_line_error(cli("resume", "tiny", "--updates", "9"))
+    assert (tiny_run / "metrics.jsonl").read_bytes() == metrics
+
+
+def test_runs_that_cannot_be_read_are_listed_as_such(cli, tiny_run):
+    (tiny_run / "config.toml").write_text("hidden = ")
+    out = cli("runs")[1]
+    assert "settings that cannot be read" in out
+
+
+def test_a_folder_that_cannot_be_written_is_named(cli, folder):
+    (folder / "runs").write_text("a file, not a folder")
+    line = one_line_error(cli("train", *TINY))
+    assert "cannot make" in line
+
+
+def test_numbers_out_of_bounds_stop_the_run_and_keep_the_last_checkpoint(cli, folder):
+    # Updates so large that the weights leave the range of float32 within a few.
+    result = cli(
+        "train", "--run", "wild", "--learning-rate", "1e38", "--optimizer", "rmsprop", "--max-kl", "inf",
+        "--clip", "inf", "--updates", "50", *TINY,
+    )  # fmt: skip
+    assert result[0] == 3
+    assert "is not finite: try a smaller --learning-rate" in one_line_error(result)
+    agent = Agent.load(folder / "runs/wild/checkpoints/latest.npz")
+    assert np.isfinite(agent.policy.W1).all()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(folder, number, status):
+    process = start("train", "--run", "s", *TINY, cwd=folder)
+    first = [process.stdout.readline() for _ in range(2)]
+    assert first[1].startswith("update ")
+    sent = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - sent < 10
+    assert (process.returncode, err) == (status, "")
+    assert out.strip().endswith("go on with: pgpong resume s")
+    last = json.loads((folder / "runs/s/metrics.jsonl").read_text().splitlines()[-1])
+    assert Agent.load(folder / "runs/s/checkpoints/latest.npz").provenance["update"] == last["update"]
+    session = json.loads((folder / "runs/s/run.json").read_text())["sessions"][-1]
+    assert session["ending"] == number.name
+
+
+def test_a_reader_that_goes_away_is_no_bug(cli, folder):
+    process = subprocess.run(
+        f"{sys.executable} -m pgpong train --help | head -1",
+        shell=True,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in process.stderr

@@ -1,0 +1,215 @@
+"""The loop, its records, the run folder and resuming, on the real game in small."""
+
+import itertools
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import pgpong
+from pgpong.config import from_recipe
+from pgpong.envs.game import find_game
+from pgpong.errors import DiskError, FileFormatError, NonFiniteError, RunError
+from pgpong.recorder import EPISODES, METRICS, Recorder
+from pgpong.state import new_state
+from pgpong.storage.checkpoint import load_checkpoint, save_checkpoint
+from pgpong.storage.run import Run, find_agent, find_run, list_runs
+from pgpong.training import SMALLEST_GROUP, make_groups, train
+
+GAME = find_game("ALE/Pong-v5")
+SMALL = from_recipe("fast", num_envs=2, batch_steps=60, hidden=8, checkpoint_every=2, keep_every=1)
+
+
+def run_updates(config, updates, state=None):
+    state = state or new_state(config, GAME)
+    return state, list(itertools.islice(train(config, state), updates))
+
+
+def weights(state):
+    return b"".join(np.asarray(W).tobytes() for W in state.agent.policy.parameters.values())
+
+
+def test_records_and_progress_agree():
+    state, records = run_updates(SMALL, 3)
+    progress = state.progress
+    assert progress.update == 3
+    assert progress.step == sum(record.steps for record in records) >= 3 * 120
+    assert progress.frame == 4 * progress.step
+    assert progress.seconds == pytest.approx(sum(record.seconds for record in records))
+    assert progress.score_mean is None
+
+
+def test_the_same_seed_gives_the_same_run_whatever_the_threads():
+    one, _ = run_updates(replace(SMALL, num_threads=1), 3)
+    other, _ = run_updates(replace(SMALL, num_threads=3), 3)
+    assert weights(one) == weights(other)
+    assert weights(one) != weights(run_updates(replace(SMALL, seed=1), 3)[0])
+
+
+def test_many_games_are_played_in_two_groups():
+    sizes = []
+    for num_envs in (1, 2 * SMALLEST_GROUP - 1, 2 * SMALLEST_GROUP + 1):
+        sizes.append([])
+        for env in make_groups(replace(SMALL, num_envs=num_envs)):
+            sizes[-1].append(env.num_envs)
+            env.close()
+    assert sizes == [[1], [2 * SMALLEST_GROUP - 1], [SMALLEST_GROUP, SMALLEST_GROUP + 1]]
+
+
+def test_a_whole_episode_is_scored_right():
+    config = from_recipe("karpathy", num_envs=2, batch_episodes=2, hidden=4)
+    state, (record,) = run_updates(config, 1)
+    assert [-21 <= e.score <= 21 and e.score != 0 for e in record.episodes] == [True] * 2
+    assert list(state.progress.scores) == [e.score for e in record.episodes]
+    assert sum(e.steps for e in record.episodes) == record.steps
+
+
+def test_a_nan_ends_the_training_by_name():
+    state = new_state(SMALL, GAME)
+    records = train(SMALL, state)
+    next(records)
+    state.agent.policy.W2[0] = np.nan
+    with pytest.raises(NonFiniteError):
+        next(records)
+
+
+def test_a_checkpoint_brings_everything_back(tmp_path):
+    state, _ = run_updates(SMALL, 2)
+    state.progress.scores.extend([-21, -19])
+    save_checkpoint(tmp_path / "a.npz", state)
+    loaded = load_checkpoint(tmp_path / "a.npz", SMALL, GAME)
+    assert weights(loaded) == weights(state)
+    assert loaded.progress == state.progress
+    assert loaded.rng.bit_generator.state == state.rng.bit_generator.state
+    for mean, arrays in state.optimizer.state.items():
+        for name, array in arrays.items():
+            assert (loaded.optimizer.state[mean][name] == array).all()
+            assert array.any()
+    # The optimiser goes on with the loaded policy's arrays: the next updates are equal, bit for bit.
+    run_updates(SMALL, 1, loaded)
+    run_updates(SMALL, 1, state)
+    assert weights(loaded) == weights(state)
+
+
+def test_a_checkpoint_of_other_settings_is_refused_with_the_reason(tmp_path):
+    state, _ = run_updates(SMALL, 1)
+    save_checkpoint(tmp_path / "a.npz", state)
+    with pytest.raises(FileFormatError, match=r"8 hidden units, the run's config.toml says 9"):
+        load_checkpoint(tmp_path / "a.npz", replace(SMALL, hidden=9), GAME)
+    with pytest.raises(
+        FileFormatError, match=r"trained on ALE/Pong-v5 \(frameskip 4, sticky 0.25\), .* says Pong-v0"
+    ):
+        load_checkpoint(tmp_path / "a.npz", SMALL, find_game("Pong-v0"))
+    with pytest.raises(FileFormatError, match="holds an agent but no training of these settings"):
+        load_checkpoint(tmp_path / "a.npz", replace(SMALL, optimizer="rmsprop"), GAME)
+    state.agent.save(tmp_path / "agent.npz")
+    with pytest.raises(FileFormatError, match="holds an agent but no training"):
+        load_checkpoint(tmp_path / "agent.npz", SMALL, GAME)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return Run.create(tmp_path / "runs" / "r", SMALL, {"seed": 0})
+
+
+def test_a_recorder_writes_lines_checkpoints_and_kept_agents(run):
+    config = from_recipe("karpathy", num_envs=1, batch_episodes=1, hidden=4, checkpoint_every=2, keep_every=2)
+    state = new_state(config, GAME)
+    with Recorder(run, config, state, ["pgpong", "train"]) as recorder:
+        for record in itertools.islice(train(config, state), 3):
+            recorder.write(record)
+        recorder.ending = "enough"
+    metrics, episodes = run.read_lines(METRICS), run.read_lines(EPISODES)
+    assert [line["update"] for line in metrics] == [1, 2, 3]
+    assert [(line["episode"], line["update"]) for line in episodes] == [(1, 1), (2, 2), (3, 3)]
+    assert metrics[-1]["score_mean"] == pytest.approx(np.mean([line["score"] for line in episodes]))
+    assert metrics[-1]["step"] == sum(line["steps"] for line in episodes)
+    assert load_checkpoint(run.latest, config, GAME).progress.update == 3
+    assert pgpong.Agent.load(run.kept(2)).provenance["episode"] == 2
+    assert not run.best.exists()  # for want of 100 episodes
+    (session,) = run.read_provenance()["sessions"]
+    assert (session["ending"], session["last_update"], session["command"]) == (
+        "enough",
+        3,
+        ["pgpong", "train"],
+    )
+
+
+def test_the_best_agent_is_the_one_with_the_highest_mean_of_a_hundred(run):
+    state = new_state(SMALL, GAME)
+    with Recorder(run, SMALL, state, []) as recorder:
+        for update, score in enumerate((-5, -3, -9), start=1):
+            state.progress.update = update
+            state.progress.scores.extend([score] * 100)
+            recorder.save()
+        assert pgpong.Agent.load(run.best).provenance["score_mean"] == -3
+    with Recorder(run, SMALL, state, []) as recorder:  # a later session knows it too
+        state.progress.update, _ = 4, state.progress.scores.extend([-4] * 100)
+        recorder.save()
+    assert pgpong.Agent.load(run.best).provenance["update"] == 2
+
+
+def test_an_exception_leaves_the_last_good_checkpoint(run):
+    state = new_state(SMALL, GAME)
+    recorder = Recorder(run, SMALL, state, [])
+    recorder.__enter__()
+    state.progress.update = 7
+    recorder.__exit__(NonFiniteError, NonFiniteError("for example"), None)
+    assert load_checkpoint(run.latest, SMALL, GAME).progress.update == 0
+
+
+def test_lines_after_the_checkpoint_are_dropped_before_going_on(run):
+    state, _ = run_updates(SMALL, 1)
+    text = (
+        "".join(json.dumps({"update": n, "score_mean": None}) + "\n" for n in (1, 2, 3)) + '{"update": 4, "ha'
+    )
+    (run.folder / METRICS).write_text(text)
+    with Recorder(run, SMALL, state, []):
+        pass
+    assert [line["update"] for line in run.read_lines(METRICS)] == [1]
+
+
+def test_a_damaged_line_in_the_middle_is_named(run):
+    (run.folder / METRICS).write_text('{"update": 1}\nnonsense\n{"update": 3}\n')
+    with pytest.raises(RunError, match="line 2 is damaged"):
+        run.read_lines(METRICS)
+
+
+def test_runs_and_agents_are_found_by_their_names(run):
+    assert find_run("r").folder.samefile(run.folder)
+    assert find_run(str(run.folder)).folder.samefile(run.folder)
+    assert find_run(None).folder.samefile(run.folder)
+    assert [r.name for r in list_runs()] == ["r"]
+    with pytest.raises(RunError, match="it has: none yet"):
+        find_agent("r@best")
+    agent = new_state(SMALL, GAME).agent
+    for path in (run.latest, run.kept(500)):
+        agent.save(path)
+    assert find_agent("r").samefile(run.latest)
+    agent.save(run.best)
+    for reference, path in (
+        ("r", run.best),
+        ("", run.best),
+        ("r@latest", run.latest),
+        ("r@500", run.kept(500)),
+    ):
+        assert find_agent(reference).samefile(path)
+    assert find_agent(str(run.latest)).samefile(run.latest)
+    with pytest.raises(RunError, match="has no agent @7; it has: 500, best, latest"):
+        find_agent("r@7")
+    for wrong in ("nobody", "r@first", "pretrained"):
+        with pytest.raises(RunError):
+            find_agent(wrong)
+
+
+def test_a_run_that_exists_is_never_overwritten(run):
+    with pytest.raises(RunError, match="choose another --run, or go on with it: pgpong resume"):
+        Run.create(run.folder, SMALL, {})
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(DiskError, match="cannot make"):
+        Run.create(tmp_path / "runs" / "r", SMALL, {})
