@@ -48,7 +48,7 @@ class Agent:
         """Write the agent to one .npz file.
 
         Raises:
-            FileFormatError: a weight is NaN or infinite; nothing is written.
+            NonFiniteError: a weight is NaN or infinite; nothing is written.
             DiskError: the system refused to write.
         """
         write_arrays(Path(path), *self.pack())

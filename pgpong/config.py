@@ -4,7 +4,8 @@ import math
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
 
 import tomli_w
 
@@ -14,6 +15,24 @@ from pgpong.errors import SettingError
 def _setting(default: Any, text: str, *, low: float = -math.inf, above: float = -math.inf) -> Any:
     """Describe one setting: its default, its help line, and where its range begins (`above` excluded)."""
     return field(default=default, metadata={"help": text, "low": low, "above": above})
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Tell whether a value has a setting's type; an int serves where a float is asked for."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if isinstance(kind, UnionType):
+        return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and [type(v) for v in value] == list(get_args(kind))
+    return type(value) is kind or (kind is float and type(value) is int)
+
+
+def _describe(kind: Any) -> str:
+    """Name a setting's type for a person."""
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
+    return {int: "a whole number", float: "a number", str: "a text"}.get(kind, str(kind))
 
 
 @dataclass(frozen=True)
@@ -69,13 +88,12 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for setting in fields(self):
             value = getattr(self, setting.name)
+            if not _fits(value, setting.type):
+                raise SettingError(f"{setting.name}: expected {_describe(setting.type)}, got {value!r}")
             low, above = float(setting.metadata["low"]), float(setting.metadata["above"])
             if isinstance(value, int | float) and not (value >= low and value > above):
                 bound = f"more than {above:g}" if above > -math.inf else f"{low:g} or more"
                 raise SettingError(f"{setting.name}: expected {bound}, got {value:g}")
-            choices = getattr(setting.type, "__args__", ())
-            if getattr(setting.type, "__origin__", None) is Literal and value not in choices:
-                raise SettingError(f"{setting.name}: expected {' or '.join(choices)}, got {value!r}")
         for name in ("gamma", "momentum", "decay"):
             if not getattr(self, name) <= 1:
                 raise SettingError(f"{name}: expected 0 to 1, got {getattr(self, name):g}")

@@ -9,7 +9,7 @@ import pytest
 import pgpong
 from pgpong.agent import Agent
 from pgpong.envs.game import find_game
-from pgpong.errors import DiskError, FileFormatError
+from pgpong.errors import DiskError, FileFormatError, NonFiniteError
 from pgpong.learning.policy import Policy
 from pgpong.storage.arrays import read_arrays, write_arrays
 
@@ -64,7 +64,7 @@ def test_a_weight_that_is_no_number_is_neither_written_nor_read(agent, tmp_path)
     header, arrays = agent.pack()
     arrays["W1"] = arrays["W1"].copy()
     arrays["W1"][3, 7] = np.inf
-    with pytest.raises(FileFormatError, match="W1 holds NaN or infinity"):
+    with pytest.raises(NonFiniteError, match="W1 holds NaN or infinity"):
         write_arrays(tmp_path / "agent.npz", header, arrays)
     assert list(tmp_path.iterdir()) == []
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)

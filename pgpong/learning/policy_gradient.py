@@ -56,8 +56,16 @@ def update(
     """Improve `policy` in place by `config.passes` passes over `batch`; stop early at `config.max_kl`.
 
     Raises:
-        NonFiniteError: a gradient is not finite; the policy stays as it was before that step.
+        NonFiniteError: a gradient is not finite, and the policy stays as it was before that step; or the
+            weights have left the range of their type.
     """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for below, by name
+        return _update(policy, optimizer, batch, config, rng)
+
+
+def _update(
+    policy: Policy, optimizer: Optimizer, batch: Batch, config: TrainConfig, rng: np.random.Generator
+) -> UpdateStats:
     A = advantages(batch, config)
     seen: list[tuple[float, float, float, float]] = []
     for rows in minibatches(len(batch), config, rng):
@@ -65,7 +73,7 @@ def update(
         h, z = policy.forward(part.frames)
         dz, mean_entropy, kl, clip_share = surrogate(z, part.up, part.logp, A[rows], config, policy.xp)
         gradients = policy.backward(part.frames, h, dz)
-        norm = gradient_norm(gradients, policy.xp)
+        norm = norm_of(gradients, policy.xp)
         if not math.isfinite(norm):
             raise NonFiniteError("the gradient is not finite: try a smaller --learning-rate")
         seen.append((mean_entropy, kl, clip_share, norm))
@@ -74,6 +82,8 @@ def update(
         if norm > config.max_grad_norm:
             gradients = {name: g * (config.max_grad_norm / norm) for name, g in gradients.items()}
         optimizer.step(policy.parameters, gradients, config.learning_rate)
+    if not math.isfinite(norm_of(policy.parameters, policy.xp)):
+        raise NonFiniteError("the weights are not finite any more: try a smaller --learning-rate")
     mean_entropy, _, clip_share, norm = np.mean(seen, axis=0).tolist()
     return UpdateStats(mean_entropy, kl, clip_share, norm, len(seen) / min(config.minibatches, len(batch)))
 
@@ -107,8 +117,8 @@ def surrogate(
     return dz, float(xp.mean(H)), float(kl), float(xp.mean(xp.astype(clipped, z.dtype)))
 
 
-def gradient_norm(gradients: Arrays, xp: Namespace = np) -> float:
-    """Return the Euclidean length of all gradients taken as one vector."""
-    # Transposed, W1's gradient lies in memory in one piece and is read without a copy.
-    in_one_piece = (g.T if g.ndim == 2 else g for g in gradients.values())
+def norm_of(arrays: Arrays, xp: Namespace = np) -> float:
+    """Return the Euclidean length of all arrays taken as one vector."""
+    # Transposed, W1 and its gradient lie in memory in one piece and are read without a copy.
+    in_one_piece = (g.T if g.ndim == 2 else g for g in arrays.values())
     return math.hypot(*(float(xp.linalg.vector_norm(g)) for g in in_one_piece))

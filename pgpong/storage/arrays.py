@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pgpong.errors import FileFormatError
+from pgpong.errors import FileFormatError, NonFiniteError
 from pgpong.storage.files import write_atomically
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -35,10 +35,11 @@ def write_arrays(path: Path, header: dict[str, Any], arrays: Arrays) -> None:
     """Write `arrays` and `header` to `path`, whole or not at all.
 
     Raises:
-        FileFormatError: an array holds NaN or infinity; nothing is written.
+        NonFiniteError: an array holds NaN or infinity; nothing is written.
         DiskError: the system refused to write.
     """
-    _check_finite(path, arrays)
+    if name := _not_finite(arrays):
+        raise NonFiniteError(f"{name} holds NaN or infinity, it is not written to {path}")
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **{_HEADER: text}, **arrays)
@@ -52,7 +53,7 @@ def read_arrays(path: Path) -> tuple[dict[str, Any], Arrays]:
         FileFormatError: the file is missing, cut short, not of this kind, or holds NaN or infinity.
     """
     try:
-        with np.load(path, allow_pickle=False) as members:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as members:
             arrays = {name: members[name] for name in members.files}
         header = json.loads(arrays.pop(_HEADER).tobytes())
     except FileNotFoundError as error:
@@ -63,11 +64,12 @@ def read_arrays(path: Path) -> tuple[dict[str, Any], Arrays]:
         raise FileFormatError(f"{path} is damaged or was not written by pgpong") from error
     if not isinstance(header, dict):
         raise FileFormatError(f"{path} is damaged or was not written by pgpong")
-    _check_finite(path, arrays)
+    if name := _not_finite(arrays):
+        raise FileFormatError(f"{path}: {name} holds NaN or infinity, such an agent cannot play")
     return header, arrays
 
 
-def _check_finite(path: Path, arrays: Arrays) -> None:
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise FileFormatError(f"{path}: {name} holds NaN or infinity, such an agent cannot play")
+def _not_finite(arrays: Arrays) -> str | None:
+    """Name the first array that holds NaN or infinity."""
+    bad = (name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all())
+    return next(bad, None)

@@ -17,7 +17,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
     """Write `state` as it was after its last update.
 
     Raises:
-        FileFormatError: a number of it is NaN or infinite; nothing is written.
+        NonFiniteError: a number of it is NaN or infinite; nothing is written.
         DiskError: the system refused to write.
     """
     header, arrays = state.agent.pack()
@@ -43,6 +43,9 @@ def load_checkpoint(path: Path, config: TrainConfig, game: Game) -> TrainingStat
     state = new_state(config, game)
     state.agent = agent
     expected = _flat(state)
+    unfit = f"{path} holds an agent but no training of these settings to go on with"
+    if arrays.keys() != {*expected, *agent.policy.parameters}:
+        raise FileFormatError(unfit)
     try:
         for name, array in expected.items():
             array[...] = arrays[name]
@@ -51,9 +54,7 @@ def load_checkpoint(path: Path, config: TrainConfig, game: Game) -> TrainingStat
         scores = deque(training["progress"].pop("scores"), SCORE_WINDOW)
         state.progress = Progress(**training["progress"], scores=scores)
     except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(
-            f"{path} holds an agent but no training of these settings to go on with"
-        ) from error
+        raise FileFormatError(unfit) from error
     state.mark_boundary()
     return state
 

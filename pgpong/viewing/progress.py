@@ -133,7 +133,8 @@ class LivePanel:
         """Draw the panel for the console's present width."""
         inside = max(10, self.console.width - 4)
         lines = [*self._counts(), *self._scores(inside), *self._update(), *self._when()]
-        return Panel(Group(*lines), title=Text(self.title, overflow="ellipsis"), title_align="left")
+        title = Text(self.title, overflow="ellipsis")
+        return Panel(Group(*lines), title=title, title_align="left", border_style="blue")
 
     def _counts(self) -> list[Text]:
         p = self.progress
@@ -148,7 +149,8 @@ class LivePanel:
     def _scores(self, width: int) -> list[Text]:
         p = self.progress
         if not self.history:
-            return [Text("waiting for the first game to end", style="dim")]
+            waiting = "waiting for the first game to end" if self._recent else "starting the games"
+            return [Text(waiting, style="dim")]
         last = " ".join(f"{score:+d}" for score in list(p.scores)[-8:])
         curve = [moment.score_mean for moment in self.history]
         return [
@@ -218,6 +220,8 @@ def sparkline(values: list[float], width: int, *, ascii_only: bool = False) -> s
     '_#'
     """
     bars = "_.:-=+*#" if ascii_only else "▁▂▃▄▅▆▇█"
+    if not values:
+        return ""
     n = min(width, len(values))
     shares = [values[i * len(values) // n : (i + 1) * len(values) // n] for i in range(n)]
     means = [sum(share) / len(share) for share in shares]

@@ -11,7 +11,7 @@ from pgpong.errors import NonFiniteError
 from pgpong.learning.batch import Batch
 from pgpong.learning.optimizers import RMSProp
 from pgpong.learning.policy import Policy, log_probability, probability_of_up
-from pgpong.learning.policy_gradient import gradient_norm, make_optimizer, surrogate, update
+from pgpong.learning.policy_gradient import make_optimizer, norm_of, surrogate, update
 
 
 def make_batch(n=60, pixels=24, seed=0, policy=None):
@@ -177,8 +177,8 @@ def test_the_same_generator_gives_the_same_update_bit_for_bit():
     assert weights() == weights()
 
 
-def test_gradient_norm_is_the_length_of_all_gradients_together():
-    assert gradient_norm({"a": np.array([[3.0]]), "b": np.array([0.0, 4.0])}) == 5.0
+def test_norm_is_the_length_of_all_arrays_together():
+    assert norm_of({"a": np.array([[3.0]]), "b": np.array([0.0, 4.0])}) == 5.0
 
 
 @pytest.mark.parametrize("recipe", ["fast", "karpathy"])

@@ -1,0 +1,49 @@
+"""When did runs first reach a mean score over their last games? Reads the runs' own files.
+
+    python benchmarks/time_to_score.py --score -10 --games 50 runs/fast-seed1 runs/fast-seed2 runs/fast-seed3
+
+Minutes are of training: playing and learning, without the start of the emulators.
+"""
+
+import argparse
+from pathlib import Path
+
+from pgpong.envs.game import find_game
+from pgpong.storage.run import find_run
+
+
+def first_reached(run, score, games):
+    """Return (minutes, steps, episodes) at the first update whose last `games` games average `score`."""
+    updates = {line["update"]: line for line in run.read_lines("metrics.jsonl")}
+    scores = []
+    for episode in run.read_lines("episodes.jsonl"):
+        scores.append(episode["score"])
+        if len(scores) >= games and sum(scores[-games:]) / games >= score:
+            line = updates[episode["update"]]
+            return line["seconds"] / 60, line["step"], episode["episode"]
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--score", type=float, default=-10)
+    parser.add_argument("--games", type=int, default=50)
+    arguments = parser.parse_args()
+    for folder in arguments.runs:
+        run = find_run(str(folder))
+        config = run.config
+        game = find_game(config.env, config.frameskip, config.sticky)
+        reached = first_reached(run, arguments.score, arguments.games)
+        when = "not reached" if reached is None else "{:.1f} minutes, {:,} steps, {:,} episodes".format(*reached)
+        last = run.read_lines("metrics.jsonl")[-1]
+        scores = [episode["score"] for episode in run.read_lines("episodes.jsonl")][-arguments.games :]
+        print(
+            f"{run.name}: seed {config.seed}, {game}: mean of {arguments.games} at {arguments.score:g} after {when};"
+            f" at the end ({last['seconds'] / 60:.1f} minutes, {last['step']:,} steps, {last['episode']} episodes)"
+            f" {sum(scores) / len(scores):.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
