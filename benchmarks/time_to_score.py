@@ -35,14 +35,15 @@ def main():
         config = run.config
         game = find_game(config.env, config.frameskip, config.sticky)
         reached = first_reached(run, arguments.score, arguments.games)
-        when = "not reached" if reached is None else "{:.1f} minutes, {:,} steps, {:,} episodes".format(*reached)
+        when = (
+            "not reached" if reached is None else "{:.1f} minutes, {:,} steps, {:,} episodes".format(*reached)
+        )
         last = run.read_lines("metrics.jsonl")[-1]
         scores = [episode["score"] for episode in run.read_lines("episodes.jsonl")][-arguments.games :]
-        print(
-            f"{run.name}: seed {config.seed}, {game}: mean of {arguments.games} at {arguments.score:g} after {when};"
-            f" at the end ({last['seconds'] / 60:.1f} minutes, {last['step']:,} steps, {last['episode']} episodes)"
-            f" {sum(scores) / len(scores):.1f}"
-        )
+        end = f"{last['seconds'] / 60:.1f} minutes, {last['step']:,} steps, {last['episode']:,} episodes"
+        print(f"{run.name}: seed {config.seed}, {game}, recipe {config.recipe}")
+        print(f"    mean of {arguments.games} at {arguments.score:g} after {when}")
+        print(f"    mean of {arguments.games} at the end {sum(scores) / len(scores):.1f}, after {end}")
 
 
 if __name__ == "__main__":

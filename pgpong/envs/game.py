@@ -13,9 +13,8 @@ gymnasium.register_envs(ale_py)
 # The emulator greets on stderr, which would tear a live display.
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
-# The actions of the policy as indices into Pong's minimal action set (NOOP FIRE RIGHT LEFT ...):
-# LEFT moves the paddle down, RIGHT moves it up.
-DOWN, UP = 0, 1
+# The policy's actions, 0 down and 1 up, in Pong's minimal action set (NOOP FIRE RIGHT LEFT ...): there LEFT
+# moves the paddle down and RIGHT moves it up.
 EMULATOR_ACTIONS = (3, 2)
 
 
@@ -32,14 +31,6 @@ class Game:
     frameskip: int | tuple[int, int]
     sticky: float
     max_frames: int
-
-    @property
-    def frames_per_step(self) -> float:
-        """Frames a step, on average."""
-        if isinstance(self.frameskip, int):
-            return float(self.frameskip)
-        low, high = self.frameskip
-        return (low + high - 1) / 2
 
     def __str__(self) -> str:
         """Name id and settings in the form that stands beside every score.

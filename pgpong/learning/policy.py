@@ -13,9 +13,6 @@ import numpy as np
 
 from pgpong.learning.backend import Array, Arrays, Namespace
 
-# One policy update in float64, a run in float32.
-DTYPES = ("float32", "float64")
-
 
 class Policy:
     """A two-layer network: W1 (hidden, pixels), W2 (hidden,), ReLU, one logit, no biases.

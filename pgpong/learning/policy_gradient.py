@@ -50,6 +50,7 @@ def advantages(batch: Batch, config: TrainConfig) -> npt.NDArray[np.float64]:
     return standardise(returns, batch.episode if config.standardise == "episode" else None)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # looked for here, and named
 def update(
     policy: Policy, optimizer: Optimizer, batch: Batch, config: TrainConfig, rng: np.random.Generator
 ) -> UpdateStats:
@@ -59,13 +60,6 @@ def update(
         NonFiniteError: a gradient is not finite, and the policy stays as it was before that step; or the
             weights have left the range of their type.
     """
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for below, by name
-        return _update(policy, optimizer, batch, config, rng)
-
-
-def _update(
-    policy: Policy, optimizer: Optimizer, batch: Batch, config: TrainConfig, rng: np.random.Generator
-) -> UpdateStats:
     A = advantages(batch, config)
     seen: list[tuple[float, float, float, float]] = []
     for rows in minibatches(len(batch), config, rng):
