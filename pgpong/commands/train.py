@@ -19,7 +19,7 @@ from pgpong.state import TrainingState, new_state
 from pgpong.stopping import Moment, Signals, StopConditions
 from pgpong.storage.run import RUNS, Run, new_name
 from pgpong.training import train
-from pgpong.viewing.progress import make_display
+from pgpong.viewing.progress import Subject, make_display
 
 
 @click.command("train")
@@ -80,8 +80,8 @@ def run_training(run: Run, config: TrainConfig, state: TrainingState, stop: Stop
     ]
     began = time.monotonic()
     with Signals() as stopped, Recorder(run, config, state, ["pgpong", *sys.argv[1:]]) as recorder:
-        display = make_display(console, title, state.progress, history, stop, lambda: recorder.saved_at)
-        with display:
+        subject = Subject(title, state.progress, history, stop, lambda: recorder.saved_at)
+        with make_display(console, subject) as display:
             reason = stop.reached(state.progress, 0.0)
             records = train(config, state, stopped) if reason is None else iter(())
             for record in records:

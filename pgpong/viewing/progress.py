@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -20,6 +21,17 @@ REFRESHES = 2.0  # of the live panel, a second
 SPEED_WINDOW = 10  # updates that the shown speed is averaged over
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What a display shows: a training that goes on meanwhile."""
+
+    title: str
+    progress: Progress
+    history: list[Moment]  # the learning curve of the run so far; the live panel continues it
+    stop: StopConditions
+    saved_at: Callable[[], float]  # monotonic time of the last save
+
+
 class Display(Protocol):
     """What the training loop's driver needs of a display."""
 
@@ -33,30 +45,20 @@ class Display(Protocol):
         """Take one update in."""
 
 
-def make_display(
-    console: Console,
-    title: str,
-    progress: Progress,
-    history: list[Moment],
-    stop: StopConditions,
-    saved_at: Callable[[], float],
-) -> "Display":
-    """Make a live panel if `console` is a terminal that can redraw, else plain lines.
-
-    `history` is the learning curve of the run so far, `saved_at` tells the monotonic time of the last save.
-    """
+def make_display(console: Console, subject: Subject) -> Display:
+    """Make a live panel if `console` is a terminal that can redraw, else plain lines."""
     if console.is_terminal and not console.is_dumb_terminal:
-        return LivePanel(console, title, progress, history, stop, saved_at)
-    return PlainLines(console, title, progress)
+        return LivePanel(console, subject)
+    return PlainLines(console, subject)
 
 
 class PlainLines:
     """A line per update, or per some seconds where updates are faster."""
 
-    def __init__(self, console: Console, title: str, progress: Progress) -> None:
+    def __init__(self, console: Console, subject: Subject) -> None:
         self.console = console
-        self.title = title
-        self.progress = progress
+        self.title = subject.title
+        self.progress = subject.progress
         self._last: Record | None = None
         self._printed_at = -PLAIN_INTERVAL
 
@@ -94,21 +96,11 @@ class PlainLines:
 class LivePanel:
     """A panel that is redrawn in place."""
 
-    def __init__(
-        self,
-        console: Console,
-        title: str,
-        progress: Progress,
-        history: list[Moment],
-        stop: StopConditions,
-        saved_at: Callable[[], float],
-    ) -> None:
+    def __init__(self, console: Console, subject: Subject) -> None:
         self.console = console
-        self.title = title
-        self.progress = progress
-        self.history = history
-        self.stop = stop
-        self.saved_at = saved_at
+        self.subject = subject
+        self.progress = subject.progress
+        self.history = subject.history
         self._started = time.monotonic()
         self._recent: deque[Record] = deque(maxlen=SPEED_WINDOW)
         self._live = Live(console=console, get_renderable=self.render, refresh_per_second=REFRESHES)
@@ -133,7 +125,7 @@ class LivePanel:
         """Draw the panel for the console's present width."""
         inside = max(10, self.console.width - 4)
         lines = [*self._counts(), *self._scores(inside), *self._update(), *self._when()]
-        title = Text(self.title, overflow="ellipsis")
+        title = Text(self.subject.title, overflow="ellipsis")
         return Panel(Group(*lines), title=title, title_align="left", border_style="blue")
 
     def _counts(self) -> list[Text]:
@@ -185,11 +177,11 @@ class LivePanel:
 
     def _when(self) -> list[Text]:
         now = time.monotonic()
-        left = self.stop.remaining(self.history, now - self._started)
+        left = self.subject.stop.remaining(self.history, now - self._started)
         return [
             Text.assemble(
                 ("left ", "dim"), "-" if left is None else f"about {clock(left)}",
-                ("  checkpoint ", "dim"), f"{clock(now - self.saved_at())} ago",
+                ("  checkpoint ", "dim"), f"{clock(now - self.subject.saved_at())} ago",
                 ("  Ctrl-C saves and stops", "dim"),
             )
         ]  # fmt: skip

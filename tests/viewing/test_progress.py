@@ -19,7 +19,7 @@ from pgpong.rollout import Episode
 from pgpong.state import Progress
 from pgpong.stopping import Moment, StopConditions
 from pgpong.training import Record
-from pgpong.viewing.progress import LivePanel, PlainLines, clock, make_display, sparkline
+from pgpong.viewing.progress import LivePanel, PlainLines, Subject, clock, make_display, sparkline
 from tests.conftest import TINY
 
 RECORD = Record(
@@ -40,7 +40,7 @@ def panel(shown_on, history=()):
     progress = Progress(update=7, episode=3, step=12345, frame=49380, seconds=75.0)
     progress.scores.extend([-20, -19, -21])
     stop = StopConditions(updates=100)
-    display = LivePanel(shown_on, "pgpong r", progress, list(history), stop, time.monotonic)
+    display = LivePanel(shown_on, Subject("pgpong r", progress, list(history), stop, time.monotonic))
     display.show(RECORD)
     return display
 
@@ -65,7 +65,7 @@ def test_the_panel_shows_what_was_promised():
 
 def test_before_the_first_game_has_ended_the_panel_says_so():
     shown_on = console()
-    display = LivePanel(shown_on, "t", Progress(), [], StopConditions(), time.monotonic)
+    display = LivePanel(shown_on, Subject("t", Progress(), [], StopConditions(), time.monotonic))
     shown_on.print(display.render())
     assert "starting the games" in shown_on.file.getvalue()
     display.show(RECORD)
@@ -88,17 +88,18 @@ def test_without_colour_there_is_none_and_without_unicode_plain_characters():
 
 
 def test_a_terminal_that_can_redraw_gets_the_panel_and_everything_else_lines():
-    arguments = ("t", Progress(), [], StopConditions(), time.monotonic)
-    assert isinstance(make_display(console(), *arguments), LivePanel)
-    assert isinstance(make_display(console(force_terminal=False), *arguments), PlainLines)
+    subject = Subject("t", Progress(), [], StopConditions(), time.monotonic)
+    assert isinstance(make_display(console(), subject), LivePanel)
+    assert isinstance(make_display(console(force_terminal=False), subject), PlainLines)
     dumb = console(_environ={"TERM": "dumb"})
-    assert isinstance(make_display(dumb, *arguments), PlainLines)
+    assert isinstance(make_display(dumb, subject), PlainLines)
 
 
 def test_plain_lines_come_every_few_seconds_and_the_last_one_always():
     shown_on = console(force_terminal=False, width=30)
     progress = Progress()
-    with PlainLines(shown_on, "title", progress) as display:
+    subject = Subject("title", progress, [], StopConditions(), time.monotonic)
+    with PlainLines(shown_on, subject) as display:
         for progress.update in range(1, 6):
             display.show(RECORD)
     lines = shown_on.file.getvalue().splitlines()
