@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -117,13 +118,23 @@ class Terminal:
     """A training in a pseudo-terminal of its own."""
 
     def __init__(self, folder, columns=100, **environment):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.chdir(folder)
-            os.environ.pop("NO_COLOR", None)
-            os.environ.update({"TERM": "xterm-256color", "COLUMNS": "", "LINES": ""} | environment)
-            os.execv(sys.executable, [sys.executable, "-m", "pgpong", "train", "--run", "t", *TINY])
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+        self.fd, inside = pty.openpty()
+        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+        outer = {
+            name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pgpong", "train", "--run", "t", *TINY],
+            cwd=folder,
+            env={**outer, "TERM": "xterm-256color", **environment},
+            stdin=inside,
+            stdout=inside,
+            stderr=inside,
+            start_new_session=True,
+            # The session's controlling terminal: what makes a typed Ctrl-C a SIGINT.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(inside)
         self.seen = ""
 
     def read_until(self, text, seconds=60.0):
@@ -148,7 +159,7 @@ class Terminal:
         os.write(self.fd, b"\x03")
         self.read_until(None)
         os.close(self.fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.process.wait(60)
 
 
 def test_in_a_terminal_the_panel_is_live_and_ctrl_c_leaves_the_terminal_in_order(tmp_path):
