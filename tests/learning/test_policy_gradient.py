@@ -99,6 +99,25 @@ def test_surrogate_derivative_equals_autograd(reduction):
     assert 0 < clipped < 1
 
 
+def test_surrogate_derivative_equals_finite_differences():
+    rng = np.random.default_rng(1)
+    n, step = 200, 1e-6
+    z, A, up = rng.normal(0, 2, n), rng.standard_normal(n), rng.random(n) < 0.5
+    old = log_probability(z + rng.normal(0, 0.3, n), up)
+
+    def objective(z):
+        p = 1 / (1 + np.exp(-z))
+        ratio = np.where(up, p, 1 - p) / np.exp(old)
+        entropy = -p * np.log(p) - (1 - p) * np.log(1 - p)
+        return np.minimum(ratio * A, np.clip(ratio, 0.8, 1.2) * A) + 0.05 * entropy
+
+    numeric = (objective(z + step) - objective(z - step)) / (2 * step)
+    config = from_recipe("fast", reduction="sum", entropy=0.05, clip=0.2)
+    dz, _, _, clipped = surrogate(z, up, old, A, config)
+    np.testing.assert_allclose(dz, numeric, rtol=1e-6, atol=1e-8)
+    assert 0 < clipped < 1
+
+
 def test_without_a_clip_and_at_ratio_one_the_derivative_is_advantage_times_error():
     z, A, up = np.array([0.3, -2.0]), np.array([1.5, -0.7]), np.array([True, False])
     dz, *_ = surrogate(z, up, log_probability(z, up), A, from_recipe("karpathy"))
