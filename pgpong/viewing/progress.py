@@ -123,10 +123,12 @@ class LivePanel:
 
     def render(self) -> RenderableType:
         """Draw the panel for the console's present width."""
-        inside = max(10, self.console.width - 4)
+        # At the right edge the ^C that a terminal echoes would wrap and push the panel down.
+        width = max(14, self.console.width - len("^C") - 1)
+        inside = width - 4
         lines = [*self._counts(), *self._scores(inside), *self._update(), *self._when()]
         title = Text(self.subject.title, overflow="ellipsis")
-        return Panel(Group(*lines), title=title, title_align="left", border_style="blue")
+        return Panel(Group(*lines), title=title, title_align="left", border_style="blue", width=width)
 
     def _counts(self) -> list[Text]:
         p = self.progress
@@ -143,7 +145,7 @@ class LivePanel:
         if not self.history:
             waiting = "waiting for the first game to end" if self._recent else "starting the games"
             return [Text(waiting, style="dim")]
-        last = " ".join(f"{score:+d}" for score in list(p.scores)[-8:])
+        last = " ".join(f"{score:+d}" for score in list(p.scores)[-7:])
         curve = [moment.score_mean for moment in self.history]
         return [
             Text.assemble(
