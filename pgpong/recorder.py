@@ -30,6 +30,7 @@ class Recorder:
         self.state = state
         self.ending = "crashed"  # what run.json says unless something better comes
         self._session = {"command": command, "start": now(), "first_update": state.progress.update + 1}
+        self._provenance = run.read_provenance()  # with the sessions before this one
         self._best = self._best_so_far()
         self._saved_update = -1
         self.saved_at = time.monotonic()
@@ -113,9 +114,8 @@ class Recorder:
 
     def _note(self) -> None:
         """Keep this session's entry in run.json up to date."""
-        provenance = self.run.read_provenance()
-        others = [s for s in provenance.get("sessions", []) if s.get("start") != self._session["start"]]
-        self.run.write_provenance({**provenance, "sessions": [*others, self._session]})
+        sessions = [*self._provenance.get("sessions", []), self._session]
+        self.run.write_provenance({**self._provenance, "sessions": sessions})
 
     def _best_so_far(self) -> float:
         if not self.run.best.is_file():
