@@ -9,14 +9,15 @@ import argparse
 from pathlib import Path
 
 from pgpong.envs.game import find_game
+from pgpong.storage.lines import read_lines
 from pgpong.storage.run import find_run
 
 
 def first_reached(run, score, games):
     """Return (minutes, steps, episodes) at the first update whose last `games` games average `score`."""
-    updates = {line["update"]: line for line in run.read_lines("metrics.jsonl")}
+    updates = {line["update"]: line for line in read_lines(run.metrics)}
     scores = []
-    for episode in run.read_lines("episodes.jsonl"):
+    for episode in read_lines(run.episodes):
         scores.append(episode["score"])
         if len(scores) >= games and sum(scores[-games:]) / games >= score:
             line = updates[episode["update"]]
@@ -38,8 +39,8 @@ def main():
         when = (
             "not reached" if reached is None else "{:.1f} minutes, {:,} steps, {:,} episodes".format(*reached)
         )
-        last = run.read_lines("metrics.jsonl")[-1]
-        scores = [episode["score"] for episode in run.read_lines("episodes.jsonl")][-arguments.games :]
+        last = read_lines(run.metrics)[-1]
+        scores = [episode["score"] for episode in read_lines(run.episodes)][-arguments.games :]
         end = f"{last['seconds'] / 60:.1f} minutes, {last['step']:,} steps, {last['episode']:,} episodes"
         print(f"{run.name}: seed {config.seed}, {game}, recipe {config.recipe}")
         print(f"    mean of {arguments.games} at {arguments.score:g} after {when}")

@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    click.echo("pgpong: " + " ".join(message.split()), err=True)
+    # A message may quote a file, a path or a lock: no control character gets through to the terminal.
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(message.split()))
+    click.echo(f"pgpong: {line}", err=True)
     return status
 
 

@@ -1,21 +1,28 @@
 """An agent: a policy and how it sees. What a user holds in a notebook."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pgpong.envs.game import Game
+from pgpong.envs.game import Game, find_game
 from pgpong.envs.preprocess import PICTURE_SHAPE, PIXELS
-from pgpong.errors import FileFormatError
+from pgpong.errors import FileFormatError, SettingError
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy, probability_of_up
-from pgpong.storage.arrays import Arrays, read_arrays, write_arrays
+from pgpong.storage.arrays import Arrays, Meta, read_arrays, write_arrays
 
-FORMAT = "pgpong 1"
+FORMAT = "pgpong model 1"
 PREPROCESSING = "difference frames 80x80"
+ACTIONS = "0 down, 1 up"
+
+# Keys of the metadata that begin so are free: how the agent came about; what a training needs to go on.
+PROVENANCE = "provenance."
+TRAINING = "training."
+
+_GAME = {"env": str, "frameskip_low": int, "frameskip_high": int, "sticky": float, "max_frames": int}
 
 
 @dataclass
@@ -24,7 +31,7 @@ class Agent:
 
     policy: Policy
     game: Game
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: Meta = field(default_factory=dict)
 
     def probability_of_up(self, observations: npt.NDArray[np.int8]) -> npt.NDArray[np.floating[Any]]:
         """Return the probability of up (n,) for difference frames (n, 80, 80)."""
@@ -62,35 +69,91 @@ class Agent:
         """
         return cls.unpack(Path(path), *read_arrays(Path(path)))
 
-    def pack(self) -> tuple[dict[str, Any], Arrays]:
-        """Return all there is to save: a header for JSON and the weights by name."""
-        header = {
-            "format": FORMAT,
-            "preprocessing": PREPROCESSING,
-            "game": asdict(self.game),
-            "provenance": self.provenance,
+    def pack(self) -> tuple[Meta, Arrays]:
+        """Return all there is to save: flat metadata and the weights by name."""
+        skip = self.game.frameskip
+        low, high = (skip, skip + 1) if isinstance(skip, int) else skip
+        meta: Meta = {
+            **_requirements(len(self.policy.W2)),
+            "env": self.game.id,
+            "frameskip_low": low,
+            "frameskip_high": high,
+            "sticky": float(self.game.sticky),
+            "max_frames": self.game.max_frames,
+            **{f"{PROVENANCE}{key}": value for key, value in self.provenance.items()},
         }
-        return header, {name: np.asarray(array) for name, array in self.policy.parameters.items()}
+        return meta, {name: np.asarray(array) for name, array in self.policy.parameters.items()}
 
     @classmethod
-    def unpack(cls, path: Path, header: dict[str, Any], arrays: Arrays) -> "Agent":
+    def unpack(cls, path: Path, meta: Meta, arrays: Arrays) -> "Agent":
         """Make an agent of what `pack` returned and a file brought back; `path` is named in errors.
+
+        What a checkpoint holds beside the agent (metadata under "training.", further arrays) is passed over.
 
         Raises:
             FileFormatError: the parts are not those of an agent that this version can play.
         """
-        if header.get("format") != FORMAT:
+        if meta.get("format") != FORMAT:
             raise FileFormatError(f"{path} is not a pgpong agent of a format this version knows ({FORMAT!r})")
-        if header.get("preprocessing") != PREPROCESSING:
-            seen = header.get("preprocessing")
-            raise FileFormatError(f"{path}: the agent was made for {seen!r}, not for {PREPROCESSING}")
-        try:
-            game = header["game"]
-            skip = game["frameskip"]
-            game = Game(**{**game, "frameskip": skip if isinstance(skip, int) else tuple(skip)})
-            W1, W2 = arrays["W1"], arrays["W2"]
-        except (KeyError, TypeError) as error:
-            raise FileFormatError(f"{path} is damaged: a part of the agent is missing") from error
-        if W1.ndim != 2 or W1.shape[1] != PIXELS or W2.shape != W1.shape[:1] or W1.dtype != W2.dtype:
-            raise FileFormatError(f"{path}: weights of shapes {W1.shape} and {W2.shape} do not fit together")
-        return cls(Policy(np.asfortranarray(W1), W2), game, header.get("provenance", {}))
+        if unknown := _unknown(meta, arrays):
+            raise FileFormatError(f"{path} holds {unknown}, which no agent of this version has")
+        W1, W2 = _unpack_weights(path, meta, arrays)
+        game = _unpack_game(path, meta)
+        provenance = {
+            key.removeprefix(PROVENANCE): value for key, value in meta.items() if key.startswith(PROVENANCE)
+        }
+        return cls(Policy(np.asfortranarray(W1), W2), game, provenance)
+
+
+def _requirements(hidden: int) -> Meta:
+    """Describe what must be the same here and where the agent was trained, or it would be played wrongly."""
+    return {
+        "format": FORMAT,
+        "preprocessing": PREPROCESSING,
+        "actions": ACTIONS,
+        "network": f"two-layer ReLU {PIXELS}-{hidden}-1",
+    }
+
+
+def _unknown(meta: Meta, arrays: Arrays) -> str | None:
+    """Name something that is no part of an agent; a training's checkpoint may hold more than an agent."""
+    training = "training.update" in meta
+    free = (PROVENANCE, TRAINING) if training else PROVENANCE
+    keys = [key for key in meta if not key.startswith(free)]
+    unknown = [key for key in keys if key not in _requirements(0) and key not in _GAME]
+    if not training:
+        unknown += [name for name in arrays if name not in ("W1", "W2")]
+    return unknown[0] if unknown else None
+
+
+def _unpack_weights(path: Path, meta: Meta, arrays: Arrays) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return W1 (hidden, pixels) and W2 (hidden,), of one floating dtype."""
+    W1, W2 = (arrays.get(name, np.empty(0)) for name in ("W1", "W2"))
+    for key, value in _requirements(W2.size).items():
+        if meta.get(key) != value:
+            raise FileFormatError(
+                f"{path}: the agent was made for {key} {meta.get(key)!r}, not for {value!r}"
+            )
+    if W1.shape != (W2.size, PIXELS) or W2.ndim != 1 or not W2.size:
+        raise FileFormatError(f"{path}: weights of shapes {W1.shape} and {W2.shape} do not fit together")
+    if W1.dtype != W2.dtype or W1.dtype not in (np.float32, np.float64):
+        raise FileFormatError(f"{path}: weights of dtypes {W1.dtype} and {W2.dtype} do not fit together")
+    return W1, W2
+
+
+def _unpack_game(path: Path, meta: Meta) -> Game:
+    values: list[Any] = [meta.get(key) for key in _GAME]
+    if [type(value) for value in values] != [*_GAME.values()]:
+        raise FileFormatError(f"{path}: the settings of its game are not whole")
+    env, low, high, sticky, max_frames = values
+    try:
+        game = find_game(env, low if high == low + 1 else (low, high), sticky)
+    except SettingError as error:
+        raise FileFormatError(f"{path}: {error}") from error
+    if game.max_frames != max_frames:
+        raise FileFormatError(
+            f"{path}: episodes end after {max_frames} frames, in {env} after {game.max_frames}"
+        )
+    if not low < high <= max_frames + 1:
+        raise FileFormatError(f"{path}: no step takes {low} to {high - 1} frames")
+    return game

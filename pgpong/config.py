@@ -51,7 +51,7 @@ class TrainConfig:
     frameskip: int | tuple[int, int] | None = _setting(None, "frames a step [default: the id's own]")
     sticky: float | None = _setting(None, "chance that a frame repeats the action [default: the id's own]")
     num_envs: int = _setting(64, "games played at once", low=1)
-    num_threads: int = _setting(0, "emulator threads; 0: one a core", low=0)
+    num_workers: int = _setting(0, "processes that play; 0: one a core", low=0)
 
     # The network
     hidden: int = _setting(200, "hidden units", low=1)

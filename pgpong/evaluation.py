@@ -69,7 +69,7 @@ def mean_interval(scores: list[int]) -> tuple[float, float] | None:
 
 
 def evaluate(
-    agent: Agent, episodes: int = 100, seed: int = 0, *, greedy: bool = False, num_threads: int = 0
+    agent: Agent, episodes: int = 100, seed: int = 0, *, greedy: bool = False, num_workers: int = 0
 ) -> Evaluation:
     """Play `episodes` games of the agent's own environment with the seeds `seed`, `seed` + 1, ...
 
@@ -89,18 +89,18 @@ def evaluate(
     with threadpool_limits(1):  # the cores are the emulator's
         for first in range(0, episodes, GAMES_AT_ONCE):
             n = min(GAMES_AT_ONCE, episodes - first)
-            wave = play_once(agent, n, seed + first, rng, num_threads)
+            wave = play_once(agent, n, seed + first, rng, num_workers)
             scores += wave[0].astype(int).tolist()
             steps += wave[1].tolist()
     return Evaluation(str(agent.game), greedy, seed, scores, steps)
 
 
 def play_once(
-    agent: Agent, n: int, seed: int, rng: np.random.Generator | None, num_threads: int
+    agent: Agent, n: int, seed: int, rng: np.random.Generator | None, num_workers: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Play one game each with the seeds `seed` to `seed` + n - 1; return scores (n,) and steps (n,)."""
     game = agent.game
-    env = make_vec(n, game.id, frameskip=game.frameskip, sticky=game.sticky, num_threads=num_threads)
+    env = make_vec(n, game.id, frameskip=game.frameskip, sticky=game.sticky, num_workers=num_workers)
     scores, steps = np.zeros(n), np.zeros(n, np.int64)
     running = np.ones(n, np.bool_)
     observations, _ = env.reset(seed=seed)

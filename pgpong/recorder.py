@@ -1,59 +1,78 @@
-"""Writes a training down as it goes: metrics, episodes, checkpoints. It consumes the loop's records."""
+"""Writes a training down as it goes: metrics, episodes, checkpoints. It consumes the loop's records.
 
-import json
+What a crash at any moment leaves behind is enough to go on from without a gap: a checkpoint is written after
+the lines before it are durable, and older ones are deleted after it has been read back.
+"""
+
 import math
 import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 from pgpong.agent import Agent
 from pgpong.config import TrainConfig
-from pgpong.errors import DiskError
+from pgpong.errors import FileFormatError
 from pgpong.state import SCORE_WINDOW, TrainingState
 from pgpong.storage.checkpoint import save_checkpoint
+from pgpong.storage.files import remove_temporaries
+from pgpong.storage.lines import LineLog, trim_lines
 from pgpong.storage.run import Run, now
 from pgpong.training import Record
-
-METRICS, EPISODES = "metrics.jsonl", "episodes.jsonl"
 
 
 class Recorder:
     """Keeps a run folder in step with its training; a context manager that saves when it is left.
 
-    Left by an exception it saves nothing, and the last good checkpoint stays.
+    Left by an exception it saves nothing, and the last good checkpoint stays. `repeat` is the command that
+    makes a run like this one up to the update that it is given; `tell` gets a line where something that a
+    crash left behind was put right.
     """
 
-    def __init__(self, run: Run, config: TrainConfig, state: TrainingState, command: list[str]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        config: TrainConfig,
+        state: TrainingState,
+        command: list[str],
+        repeat: Callable[[int], str] = lambda update: "",
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.run = run
         self.config = config
         self.state = state
         self.ending = "crashed"  # what run.json says unless something better comes
+        self._repeat = repeat
+        self._tell = tell
         self._session = {"command": command, "start": now(), "first_update": state.progress.update + 1}
         self._provenance = run.read_provenance()  # with the sessions before this one
         self._best = self._best_so_far()
-        self._saved_update = -1
+        came_from = run.checkpoint(state.progress.update)
+        self._saved = came_from if came_from.is_file() else None
         self.saved_at = time.monotonic()
 
     def __enter__(self) -> Self:
-        for name in (METRICS, EPISODES):
-            self.run.trim_lines(name, self.state.progress.update)
-        try:
-            self._metrics = (self.run.folder / METRICS).open("a", encoding="utf-8")
-            self._episodes = (self.run.folder / EPISODES).open("a", encoding="utf-8")
-        except OSError as error:
-            raise DiskError(f"cannot write {self.run.folder}: {error.strerror}") from error
-        self.save()
-        self._note()
+        for folder in (self.run.folder, self.run.latest.parent):
+            remove_temporaries(folder)
+        for log in (self.run.metrics, self.run.episodes):
+            if trim_lines(log, self.state.progress.update):
+                self._tell(f"{log}: the last line was cut short; it is taken off")
+        with ExitStack() as stack:
+            self._metrics = stack.enter_context(LineLog(self.run.metrics))
+            self._episodes = stack.enter_context(LineLog(self.run.episodes))
+            self.save()
+            self._note()
+            self._logs = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._metrics.close()
-        self._episodes.close()
-        if kind is None:
-            self.save()
+        with self._logs:
+            if kind is None:
+                self.save()
         self._session |= {"end": now(), "ending": self.ending, "last_update": self.state.progress.update}
         self._note()
 
@@ -66,29 +85,41 @@ class Recorder:
         progress = self.state.progress
         first = progress.episode - len(record.episodes) + 1
         for number, episode in enumerate(record.episodes, start=first):
-            line = {"episode": number, "update": progress.update, **asdict(episode)}
-            self._append(self._episodes, line)
-        self._append(self._metrics, metrics(record, self.state))
-        if progress.update % self.config.checkpoint_every == 0:
-            self.save()
+            self._episodes.append({"episode": number, "update": progress.update, **asdict(episode)})
+        self._metrics.append(metrics(record, self.state))
         kept = progress.episode - progress.episode % self.config.keep_every
         if kept >= first:
             self._describe()
             self.state.agent.save(self.run.kept(kept))
+        if progress.update % self.config.checkpoint_every == 0:
+            self.save()
 
     def save(self) -> None:
-        """Save the latest checkpoint, and the best agent if it is better than the one before."""
-        progress = self.state.progress
-        if progress.update == self._saved_update:
+        """Save a checkpoint, unless there is one of this update; then delete all but the one before it."""
+        path = self.run.checkpoint(self.state.progress.update)
+        if path == self._saved:
             return
         self._describe()
-        save_checkpoint(self.run.latest, self.state)
+        self._save_best()
+        self._metrics.sync()
+        self._episodes.sync()
+        save_checkpoint(path, self.state)
+        for older in self.run.checkpoints:
+            if older not in (path, self._saved):
+                with suppress(OSError):  # no harm: it is tried again after the next
+                    older.unlink()
+        self._saved = path
+        self.saved_at = time.monotonic()
+
+    def _save_best(self) -> None:
+        """Save the agent if its mean is the best so far; not where a run happened to be interrupted."""
+        progress = self.state.progress
         score = progress.score_mean
-        if len(progress.scores) == SCORE_WINDOW and score is not None and score > self._best:
+        if progress.update % self.config.checkpoint_every or len(progress.scores) < SCORE_WINDOW:
+            return
+        if score is not None and score > self._best:
             self.state.agent.save(self.run.best)
             self._best = score
-        self._saved_update = progress.update
-        self.saved_at = time.monotonic()
 
     def _describe(self) -> None:
         """Put into the agent's file how it came about."""
@@ -105,22 +136,21 @@ class Recorder:
             "score_mean": progress.score_mean,
         }
 
-    def _append(self, file: TextIO, line: dict[str, Any]) -> None:
-        try:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-        except OSError as error:
-            raise DiskError(f"cannot write {file.name}: {error.strerror}") from error
-
     def _note(self) -> None:
-        """Keep this session's entry in run.json up to date."""
+        """Keep this session's entry in run.json up to date, and how to make this run again."""
         sessions = [*self._provenance.get("sessions", []), self._session]
-        self.run.write_provenance({**self._provenance, "sessions": sessions})
+        repeat = self._repeat(self.state.progress.update)
+        self.run.write_provenance({**self._provenance, "repeat": repeat, "sessions": sessions})
 
     def _best_so_far(self) -> float:
         if not self.run.best.is_file():
             return -math.inf
-        return float(Agent.load(self.run.best).provenance["score_mean"])
+        try:
+            score = Agent.load(self.run.best).provenance.get("score_mean")
+        except FileFormatError as error:
+            self._tell(f"{error}: the next best agent will take its place")
+            return -math.inf
+        return score if isinstance(score, float) else -math.inf
 
 
 def metrics(record: Record, state: TrainingState) -> dict[str, Any]:

@@ -11,20 +11,24 @@ What keeps a batch unbiased:
   through early idles until the others are; it starts afresh with the next batch.
 
 The games may be several groups. While the policy looks at one group, the emulators play the others.
+
+Each episode begins with a seed of its own, so that a seed and the actions since are all there is to know of
+a game: that is how a checkpoint keeps the open ones, and how a resumed training gets them back, exactly.
 """
 
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from pgpong.learning.batch import Batch, concatenate
-from pgpong.learning.frames import Frames, sparse_frames, stack_frames
+from pgpong.learning.finite import require_finite
+from pgpong.learning.frames import Frames, pack_frames, sparse_frames, stack_frames, unpack_frames
 from pgpong.learning.policy import Policy, log_probability, probability_of_up
 
 # Games of the training are seeded from the upper half of 32 bits, evaluations from the lower half.
@@ -39,7 +43,7 @@ class Episode:
     score: int
     steps: int
     frames: int
-    seed: int | None  # of the reset it began with; None if the game just went on from the one before
+    seed: int  # of the reset it began with
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class Played:
     network_seconds: float  # spent in choosing actions
 
 
+# What a checkpoint keeps of the games: named columns.
+Columns: TypeAlias = dict[str, npt.NDArray[Any]]
+BOOKS = ("seed", "episode", "steps", "score", "frame", "idle")  # (games,) each
+
 # Frames of all games of a group at one step, and the columns that go with them.
 Row: TypeAlias = tuple[Frames, tuple[npt.NDArray[Any], ...]]
 
@@ -64,13 +72,16 @@ class SplitStepEnv(Protocol):
     num_envs: int
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Reset all games, or those of `options["reset_mask"]`."""
+        """Reset all games, or those of `options["reset_mask"]`, each with its seed."""
 
-    def step_async(self, actions: npt.NDArray[np.int64]) -> None:
-        """Begin a step."""
+    def step_async(self, actions: npt.NDArray[np.int64], seed: Any = None) -> None:
+        """Begin a step; the games that it resets get their seeds."""
 
     def step_wait(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Finish it; return observations, rewards, terminated, truncated, info."""
+
+    def replay_async(self, histories: Sequence[tuple[int, npt.NDArray[np.uint8]]]) -> None:
+        """Begin to bring each game to where a seed and actions lead; `step_wait` will sum the rewards."""
 
 
 class Rollout:
@@ -78,6 +89,10 @@ class Rollout:
 
     A batch ends after `batch_steps` steps of each game (with the first rally's end, if that comes later),
     or when each has played `episodes_per_game` episodes; the one that is not asked for is 0.
+
+    Given what another rollout's `pack` returned, it goes on where that one stood. `exact` is False if its
+    games, played again, did not come to the same frame and score, as may be under another version of the
+    emulator: then all games begin anew, and no rally is open.
     """
 
     def __init__(
@@ -86,13 +101,21 @@ class Rollout:
         rng: np.random.Generator,
         batch_steps: int = 0,
         episodes_per_game: int = 0,
+        packed: Columns | None = None,
     ) -> None:
         self.rng = rng
         self.batch_steps = batch_steps or math.inf
         self.episodes_per_game = episodes_per_game or math.inf
-        serials = itertools.count()
-        self._groups = [Games(env, rng, serials) for env in envs]
+        bounds = np.cumsum([0, *(env.num_envs for env in envs)]).tolist()
+        self._groups = [
+            Games(env, rng, np.arange(*share), stride=bounds[-1])
+            for env, share in zip(envs, pairwise(bounds), strict=True)
+        ]
         self._open: list[Batch] = []  # rallies that have begun and not ended
+        self.exact = not packed or self._unpack(packed)
+        if not packed or not self.exact:
+            for games in self._groups:
+                games.start()
 
     def play(self, policy: Policy, should_stop: Callable[[], bool] = lambda: False) -> Played | None:
         """Play until the batch is full; None if `should_stop` said so before."""
@@ -101,7 +124,7 @@ class Rollout:
         playing = list(self._groups)
         for games in playing:
             games.begin(self.episodes_per_game)
-            games.act(policy, self.rng)
+            games.act(policy)
         while playing:
             for games in list(playing):
                 games.observe()
@@ -109,7 +132,7 @@ class Rollout:
                 if stopped or games.all_through or self._window_closes(games):
                     playing.remove(games)
                 else:
-                    games.act(policy, self.rng)
+                    games.act(policy)
         if stopped:
             return None
         batch = self._sort_out([row for games in self._groups for row in games.rows])
@@ -124,6 +147,34 @@ class Rollout:
             games_seconds=time.perf_counter() - began - network,
             network_seconds=network,
         )
+
+    def pack(self) -> Columns:
+        """Return what it takes to go on from here, between two batches.
+
+        Of n games seed, episode, steps, score, frame and idle (n,), and actions, all games' one after the
+        other; of the open rallies' r steps frames, up, logp and in_episode (r,).
+        """
+        books = [games.pack() for games in self._groups]
+        packed = {name: np.concatenate([book[name] for book in books]) for name in books[0]}
+        for waiting in self._open:
+            packed |= pack_frames(waiting.frames)
+            packed |= {"up": waiting.up.view(np.uint8), "logp": waiting.logp, "in_episode": waiting.episode}
+        return packed
+
+    def _unpack(self, packed: Columns) -> bool:
+        actions = np.split(packed["actions"], np.cumsum(packed["steps"])[:-1])
+        for games in self._groups:
+            games.replay(packed, actions)
+        same = [games.replayed(packed) for games in self._groups]
+        if not all(same):
+            return False
+        if "logp" in packed:
+            n = len(packed["logp"])
+            frames = unpack_frames(packed, self._groups[0].pixels)
+            nothing, going_on = np.zeros(n), np.zeros(n, np.bool_)
+            up = packed["up"].view(np.bool_)
+            self._open = [Batch(frames, up, packed["logp"], nothing, going_on, packed["in_episode"])]
+        return True
 
     def _window_closes(self, games: "Games") -> bool:
         return len(games.rows) >= self.batch_steps and any(group.rally_ended for group in self._groups)
@@ -146,30 +197,38 @@ class Games:
     """A group of games that step together: what they show, and the books that are kept of them.
 
     `rows` are the steps of the batch so far, all games' at once: the frames (games, pixels), then a mask of
-    the games that count and the columns of a `Batch`, (games,) each.
+    the games that count and the columns of a `Batch`, (games,) each. `numbers` are the games' own, of
+    `stride` in all groups.
     """
 
-    def __init__(self, env: SplitStepEnv, rng: np.random.Generator, serials: Iterator[int]) -> None:
+    def __init__(
+        self, env: SplitStepEnv, rng: np.random.Generator, numbers: npt.NDArray[np.int64], stride: int
+    ) -> None:
         n = env.num_envs
         self.env = env
-        self._serials = serials
-        self._seeds: list[int | None] = rng.integers(FIRST_TRAINING_SEED, SEED_LIMIT, n).tolist()
-        self._observations, _ = env.reset(seed=self._seeds)
+        self.rng = rng
+        self._numbers = numbers
+        self._stride = stride
         self._ended = np.zeros(n, np.bool_)  # at the step before: the next one only resets
-        self._left = np.ones(n)  # episodes still to play for this batch
-        self._score = np.zeros(n)
+        self._left = np.zeros(n)  # episodes still to play for this batch; none: the game idles
+        self._observations: npt.NDArray[np.int8]
+        # Of the running episodes:
+        self._seed = np.zeros(n, np.int64)
+        self._episode = numbers - stride  # its number, unlike any other's
         self._steps = np.zeros(n, np.int64)
-        self._frame = np.zeros(n, np.int64)  # of the running episode
-        self._episode = np.array([next(serials) for _ in range(n)])  # its number, unlike any other's
+        self._actions = np.zeros((n, 1024), np.uint8)  # the first `steps` of a row count
+        self._score = np.zeros(n)
+        self._frame = np.zeros(n, np.int64)
+
+    def start(self) -> None:
+        """Begin every game anew."""
+        self._left[:] = 0
+        self._restart_idle()
 
     def begin(self, episodes_per_game: float) -> None:
         """Begin a batch; games that idled since they were through with the last one start afresh."""
-        idle = self._left <= 0
-        if idle.any():
-            self._observations, _ = self.env.reset(options={"reset_mask": idle})
-            self._ended &= ~idle
-            self._frame[idle] = 0
-        self._left = np.full(len(idle), episodes_per_game)
+        self._restart_idle()
+        self._left = np.full(self.env.num_envs, episodes_per_game)
         self.rows: list[Row] = []
         self.episodes: list[Episode] = []
         self.frames = 0
@@ -181,13 +240,15 @@ class Games:
         """Whether every game has played its episodes."""
         return not np.any(self._left > 0)
 
-    def act(self, policy: Policy, rng: np.random.Generator) -> None:
+    def act(self, policy: Policy) -> None:
         """Choose an action for each game and begin the step."""
         began = time.perf_counter()
         x = sparse_frames(self._observations)
         _, z = policy.forward(x)
-        up = rng.random(len(z)) < probability_of_up(z, policy.xp)
-        self.env.step_async(up.astype(np.int64))
+        require_finite("a logit", z, policy.xp)
+        self._begin_episodes(self._ended)
+        up = self.rng.random(len(z)) < probability_of_up(z, policy.xp)
+        self.env.step_async(up.astype(np.int64), seed=self._seed.tolist())
         self._acted = x, up, log_probability(z, up, policy.xp)
         self.network_seconds += time.perf_counter() - began
 
@@ -196,24 +257,81 @@ class Games:
         x, up, logp = self._acted
         self._observations, rewards, terminated, truncated, info = self.env.step_wait()
         active = (self._left > 0) & ~self._ended
-        ended = (terminated | truncated) & active
-        ends = ((rewards != 0) | ended) & active
+        self._ended = terminated | truncated
+        ended = self._ended & active
+        ends = ((rewards != 0) & active) | ended
         self.rows.append((x, (active, up, logp, rewards, ends, self._episode.copy())))
         self.rally_ended = self.rally_ended or bool(ends.any())
+        self._note_actions(active, up)
         self._score += np.where(active, rewards, 0.0)
-        self._steps += active
         frame = info["episode_frame_number"].astype(np.int64)
         self.frames += int((frame - self._frame)[active].sum())
         self._frame = frame
-        for game in np.flatnonzero(ended):
-            self._finish(game)
         self._left = self._left - ended
-        self._ended = terminated | truncated
+        for books in zip(*(book[ended].tolist() for book in self._result), strict=True):
+            self.episodes.append(Episode(*map(int, books)))
 
-    def _finish(self, game: np.int64) -> None:
-        """Close the books of a game that has ended, and open those of the next."""
-        score, steps, frames = (int(book[game]) for book in (self._score, self._steps, self._frame))
-        self.episodes.append(Episode(score, steps, frames, self._seeds[game]))
-        self._score[game] = self._steps[game] = 0
-        self._seeds[game] = None
-        self._episode[game] = next(self._serials)
+    def pack(self) -> Columns:
+        """Return the books; those of idle games are empty, for such a game will begin anew."""
+        idle = self._left <= 0
+        steps = np.where(idle, 0, self._steps)
+        return {
+            "seed": self._seed,
+            "episode": self._episode,
+            "steps": steps,
+            "score": np.where(idle, 0, self._score).astype(np.int64),
+            "frame": np.where(idle, 0, self._frame),
+            "idle": idle.astype(np.uint8),
+            "actions": np.concatenate([row[:n] for row, n in zip(self._actions, steps, strict=True)]),
+        }
+
+    def replay(self, packed: Columns, actions: list[npt.NDArray[np.uint8]]) -> None:
+        """Take the books back, and begin to play the games again up to where they stood."""
+        self._seed, self._episode, self._steps = (
+            packed[name][self._numbers] for name in ("seed", "episode", "steps")
+        )
+        histories = [actions[number] for number in self._numbers]
+        width = max(int(self._steps.max()), self._actions.shape[1])
+        self._actions = np.array([np.pad(history, (0, width - len(history))) for history in histories])
+        self.env.replay_async(list(zip(self._seed.tolist(), histories, strict=True)))
+
+    def replayed(self, packed: Columns) -> bool:
+        """Finish that; tell whether the games came out the same."""
+        self._observations, self._score, terminated, truncated, info = self.env.step_wait()
+        self._frame = info["episode_frame_number"].astype(np.int64)
+        self._ended = terminated | truncated
+        self._left = np.where(packed["idle"][self._numbers], 0.0, 1.0)
+        score, frame = (packed[name][self._numbers] for name in ("score", "frame"))
+        return np.array_equal(self._score, score) and np.array_equal(self._frame, frame)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a frame."""
+        return math.prod(self._observations.shape[1:])
+
+    @property
+    def _result(self) -> tuple[npt.NDArray[Any], ...]:
+        """The fields of `Episode` for the running episodes, (games,) each."""
+        return self._score, self._steps, self._frame, self._seed
+
+    def _restart_idle(self) -> None:
+        """Begin the games that idle anew."""
+        idle = self._left <= 0
+        if idle.any():
+            self._begin_episodes(idle)
+            seeds = self._seed.tolist()
+            self._observations, _ = self.env.reset(seed=seeds, options={"reset_mask": idle})
+            self._ended &= ~idle
+            self._left[idle] = 1
+
+    def _begin_episodes(self, which: npt.NDArray[np.bool_]) -> None:
+        """Open new books for the games `which` (games,), with new seeds."""
+        self._seed[which] = self.rng.integers(FIRST_TRAINING_SEED, SEED_LIMIT, np.count_nonzero(which))
+        self._episode[which] += self._stride
+        self._steps[which] = self._score[which] = self._frame[which] = 0
+
+    def _note_actions(self, active: npt.NDArray[np.bool_], up: npt.NDArray[np.bool_]) -> None:
+        if self._steps.max() == self._actions.shape[1]:
+            self._actions = np.hstack([self._actions, np.zeros_like(self._actions)])
+        self._actions[active, self._steps[active]] = up[active]
+        self._steps += active

@@ -13,6 +13,7 @@ from pgpong.envs.preprocess import PIXELS
 from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.policy import Policy
 from pgpong.learning.policy_gradient import make_optimizer
+from pgpong.rollout import Columns
 
 SCORE_WINDOW = 100  # episodes in the running mean
 
@@ -36,21 +37,26 @@ class Progress:
 
 @dataclass
 class TrainingState:
-    """The agent that learns, its optimiser, the one random generator, and how far they have come."""
+    """The agent that learns, its optimiser, the one random generator, and how far they have come.
+
+    `rng_state` and `games` are as they were after the last update, whatever has been played since then:
+    what a checkpoint holds is that boundary between two updates.
+    """
 
     agent: Agent
     optimizer: Optimizer
     rng: np.random.Generator
     progress: Progress = field(default_factory=Progress)
-    # The generator's state after the last update: a checkpoint made while games are played holds this one.
-    rng_state: Any = None
+    rng_state: dict[str, Any] = field(init=False)
+    games: Columns = field(default_factory=dict)  # of the rollout; none before it has begun
 
     def __post_init__(self) -> None:
-        self.mark_boundary()
+        self.mark_boundary(self.games)
 
-    def mark_boundary(self) -> None:
-        """Take the random generator's state down: here one update ends and the next begins."""
-        self.rng_state = self.rng.bit_generator.state
+    def mark_boundary(self, games: Columns) -> None:
+        """Take down how generator and games stand: here one update ends and the next begins."""
+        self.rng_state = dict(self.rng.bit_generator.state)
+        self.games = games
 
 
 def new_state(config: TrainConfig, game: Game) -> TrainingState:

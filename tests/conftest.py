@@ -1,8 +1,42 @@
 """What several tests share: a folder of their own, the command line, a small training."""
 
+from collections.abc import Callable
+
 import pytest
 
 from pgpong.__main__ import main
+
+TALLIES: list[str] = []
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="run the robustness tests at full length (hours)")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print a line `NAME done/total` for each claim that rests on counting cases."""
+    if TALLIES:
+        terminalreporter.section("robustness")
+        for line in TALLIES:
+            terminalreporter.line(line)
+
+
+@pytest.fixture
+def long(pytestconfig) -> bool:
+    """Whether this is the long form of the robustness tests."""
+    return pytestconfig.getoption("--long")
+
+
+@pytest.fixture
+def tally() -> Callable[[str, int, int], None]:
+    """A function that puts `name done/total` into the summary, and fails if something was not done."""
+
+    def note(name: str, done: int, total: int) -> None:
+        TALLIES.append(f"{name} {done}/{total}")
+        assert done == total, TALLIES[-1]
+
+    return note
+
 
 # A training of a few seconds: real games, a small network.
 TINY = ("--num-envs", "2", "--batch-steps", "60", "--hidden", "8", "--checkpoint-every", "2")

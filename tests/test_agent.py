@@ -1,7 +1,5 @@
 """Agents: acting, saving and loading, travelling between processes, and files that are refused."""
 
-import json
-
 import cloudpickle
 import numpy as np
 import pytest
@@ -11,7 +9,8 @@ from pgpong.agent import Agent
 from pgpong.envs.game import find_game
 from pgpong.errors import DiskError, FileFormatError, NonFiniteError
 from pgpong.learning.policy import Policy
-from pgpong.storage.arrays import read_arrays, write_arrays
+from pgpong.storage.arrays import write_arrays
+from tests.storage.forging import forge, header_text
 
 
 @pytest.fixture
@@ -61,68 +60,118 @@ def test_a_single_game_can_be_played_in_a_few_lines(agent):
 
 
 def test_a_weight_that_is_no_number_is_neither_written_nor_read(agent, tmp_path):
-    header, arrays = agent.pack()
+    meta, arrays = agent.pack()
     arrays["W1"] = arrays["W1"].copy()
     arrays["W1"][3, 7] = np.inf
     with pytest.raises(NonFiniteError, match="W1 holds NaN or infinity"):
-        write_arrays(tmp_path / "agent.npz", header, arrays)
+        write_arrays(tmp_path / "agent.npz", meta, arrays)
     assert list(tmp_path.iterdir()) == []
-    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    np.savez(tmp_path / "agent.npz", header=text, **arrays)
+    (tmp_path / "agent.npz").write_bytes(forge(header_text(meta, arrays), arrays))
     with pytest.raises(FileFormatError, match="W1 holds NaN or infinity"):
         Agent.load(tmp_path / "agent.npz")
 
 
-def change(agent, tmp_path, header=(), **arrays):
+def test_the_metadata_says_what_a_player_must_know(agent):
+    meta, arrays = agent.pack()
+    assert meta == {
+        "format": "pgpong model 1",
+        "preprocessing": "difference frames 80x80",
+        "actions": "0 down, 1 up",
+        "network": "two-layer ReLU 6400-20-1",
+        "env": "Pong-v0",
+        "frameskip_low": 2,
+        "frameskip_high": 5,
+        "sticky": 0.25,
+        "max_frames": 108_000,
+        "provenance.episode": 12,
+        "provenance.score_mean": -3.5,
+    }
+    assert list(arrays) == ["W1", "W2"]
+
+
+@pytest.mark.parametrize(
+    "game",
+    [
+        find_game("ALE/Pong-v5"),
+        find_game("PongNoFrameskip-v4"),
+        find_game("Pong-v0", frameskip=(3, 6), sticky=0.5),
+        find_game("ALE/Pong-v5", frameskip=7, sticky=0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_game_and_precision_come_back(game, dtype, tmp_path):
+    policy = Policy.initialise(np.random.default_rng(0), 2, 6400, fan_in=40, dtype=dtype)
+    Agent(policy, game).save(tmp_path / "agent.npz")
+    loaded = Agent.load(tmp_path / "agent.npz")
+    assert loaded.game == game
+    assert loaded.policy.W1.dtype == loaded.policy.W2.dtype == dtype
+    assert loaded.policy.W1.flags.f_contiguous
+
+
+def change(agent, tmp_path, meta=(), **arrays):
     """Write the agent's file with parts of it exchanged."""
-    old_header, old_arrays = agent.pack()
-    write_arrays(tmp_path / "agent.npz", {**old_header, **dict(header)}, {**old_arrays, **arrays})
+    old_meta, old_arrays = agent.pack()
+    write_arrays(tmp_path / "agent.npz", {**old_meta, **dict(meta)}, {**old_arrays, **arrays})
     return tmp_path / "agent.npz"
 
 
+def test_of_a_checkpoint_the_agent_alone_is_loaded(agent, tmp_path):
+    training = {"training.update": 7, "training.rng": 1 << 127}
+    path = change(agent, tmp_path, training, **{"m.W1": np.ones((20, 6400)), "scores": np.arange(3)})
+    loaded = Agent.load(path)
+    assert loaded.pack()[0] == agent.pack()[0]
+    assert (loaded.policy.W1 == agent.policy.W1).all()
+    assert list(loaded.pack()[1]) == ["W1", "W2"]
+
+
+def test_a_model_that_holds_more_than_a_model_is_refused(agent, tmp_path):
+    for meta, arrays, unknown in (
+        ({"hook": 1}, {}, "hook"),
+        ({"training.rng": 1}, {}, "training.rng"),
+        ({"training.update": 1, "hook": 1}, {}, "hook"),
+        ({}, {"W3": np.zeros(1)}, "W3"),
+        ({"W1": 1}, {}, "W1"),
+    ):
+        with pytest.raises(FileFormatError, match=f"holds {unknown}, which no agent"):
+            Agent.load(change(agent, tmp_path, meta, **arrays))
+
+
 def test_files_made_for_something_else_are_refused_with_the_reason(agent, tmp_path):
-    for header, message in (
-        ({"format": "pgpong 99"}, "not a pgpong agent of a format"),
-        ({"preprocessing": "84x84 grey"}, "made for '84x84 grey'"),
-        ({"game": {"id": "x"}}, "damaged"),
-        ({"game": None}, "damaged"),
+    for meta, message in (
+        ({"format": "pgpong model 99"}, "not a pgpong agent of a format"),
+        (
+            {"preprocessing": "84x84 grey"},
+            "made for preprocessing '84x84 grey', not for 'difference frames 80x80'",
+        ),
+        ({"actions": "0 up, 1 down"}, "made for actions '0 up, 1 down', not for '0 down, 1 up'"),
+        ({"network": "three layers"}, "made for network 'three layers', not for 'two-layer ReLU 6400-20-1'"),
+        ({"env": "ALE/Breakout-v5"}, "unknown environment 'ALE/Breakout-v5'"),
+        ({"env": None}, "not whole"),
+        ({"sticky": 1}, "not whole"),
+        ({"sticky": 1.5}, "expected a sticky probability"),
+        ({"frameskip_low": 0}, "expected a frameskip of 1 or more, got 0"),
+        ({"frameskip_high": 2}, "no step takes 2 to 1 frames"),
+        ({"frameskip_high": 1 << 40}, "no step takes"),
+        ({"max_frames": 1000}, "episodes end after 1000 frames, in Pong-v0 after 108000"),
     ):
         with pytest.raises(FileFormatError, match=message):
-            Agent.load(change(agent, tmp_path, header))
+            Agent.load(change(agent, tmp_path, meta))
     for arrays in (
         {"W1": np.zeros((20, 6399), np.float32)},
-        {"W2": np.zeros(19, np.float32)},
+        {"W1": np.zeros((19, 6400), np.float32)},
         {"W1": np.zeros(3)},
+        {"W1": agent.policy.W1.astype(float)},
+        {"W1": agent.policy.W1.astype(int), "W2": agent.policy.W2.astype(int)},
     ):
         with pytest.raises(FileFormatError, match="do not fit together"):
             Agent.load(change(agent, tmp_path, **arrays))
 
 
-def test_files_that_are_not_ours_are_refused(agent, tmp_path):
-    agent.save(tmp_path / "whole.npz")
-    whole = (tmp_path / "whole.npz").read_bytes()
-    np.savez(tmp_path / "other.npz", a=np.zeros(3))
-    np.save(tmp_path / "array.npy", np.zeros(3))
-    np.savez(tmp_path / "object.npz", header=np.array([{}], object), allow_pickle=True)
-    np.savez(tmp_path / "text.npz", header=np.frombuffer(b"not json", np.uint8))
-    np.savez(tmp_path / "list.npz", header=np.frombuffer(b"[1]", np.uint8))
-    foreign = [
-        (tmp_path / name).read_bytes()
-        for name in ("other.npz", "array.npy", "object.npz", "text.npz", "list.npz")
-    ]
-    cut = [whole[: len(whole) * tenth // 10] for tenth in range(10)]
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 1
-    for content in [*foreign, *cut, bytes(flipped), b"GIF89a", b"\x80\x04K\x01."]:
-        (tmp_path / "file").write_bytes(content)
-        with pytest.raises(FileFormatError, match="damaged or was not written by pgpong"):
-            read_arrays(tmp_path / "file")
-
-
 def test_missing_files_and_folders_are_named(agent, tmp_path):
     with pytest.raises(FileFormatError, match="no such file"):
         Agent.load(tmp_path / "none.npz")
-    with pytest.raises(FileFormatError, match="cannot read"):
+    with pytest.raises(FileFormatError, match=r"cannot read .*: Is a directory"):
         Agent.load(tmp_path)
     with pytest.raises(DiskError, match="cannot write"):
         agent.save(tmp_path / "no" / "folder" / "agent.npz")

@@ -32,7 +32,7 @@ def test_greedy_games_equal_single_ones_played_one_by_one(agent):
 
 
 def test_the_same_call_plays_the_same_games(agent):
-    assert evaluate(agent, 2, seed=1) == evaluate(agent, 2, seed=1, num_threads=1)
+    assert evaluate(agent, 2, seed=1) == evaluate(agent, 2, seed=1, num_workers=1)
 
 
 def test_more_games_than_are_played_at_once(agent, monkeypatch):

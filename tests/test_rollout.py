@@ -47,7 +47,7 @@ class ScriptedGames(VectorEnv):
             self.over[g] = False
         return self.observe(), {}
 
-    def step_async(self, actions):
+    def step_async(self, actions, seed=None):
         self.actions = actions
 
     def step_wait(self):
@@ -136,14 +136,14 @@ def test_a_batch_of_episodes_gives_each_game_the_same_number_of_whole_ones():
     assert env.resets[1:] == [[True, True]] * 2
 
 
-def test_episodes_are_counted_once_and_only_the_first_of_a_game_has_the_seed():
+def test_episodes_are_counted_once_and_each_has_a_seed_of_its_own():
     env = ScriptedGames()
     rollout = Rollout([env], np.random.default_rng(0), batch_steps=10)
     episodes = [e for _ in range(20) for e in rollout.play(make_policy(64)).episodes]
     assert [e.steps for e in episodes].count(8) == 200 // 9
     assert [e.steps for e in episodes].count(15) == 200 // 16
-    seeds = [e.seed for e in episodes if e.seed is not None]
-    assert len(seeds) == 2
+    seeds = [e.seed for e in episodes]
+    assert len(set(seeds)) == len(seeds) == 34
     assert min(seeds) >= FIRST_TRAINING_SEED
 
 
@@ -185,9 +185,9 @@ class Onlooker:
         self.last, info = self.env.reset(**arguments)
         return self.last, info
 
-    def step_async(self, actions):
+    def step_async(self, actions, seed=None):
         self.actions = actions
-        self.env.step_async(actions)
+        self.env.step_async(actions, seed)
 
     def step_wait(self):
         answer = self.env.step_wait()
@@ -235,4 +235,59 @@ def test_real_games_are_played_in_batches_of_steps(env_id):
         assert p.steps == 600
     low, high = (4, 4) if env_id == "ALE/Pong-v5" else (2, 4)
     assert low * 600 <= played[1].frames <= high * 600
+    env.close()
+
+
+def columns_of(batch):
+    """All of a batch as bytes."""
+    frames = batch.frames
+    columns = (batch.up, batch.logp, batch.rewards, batch.ends, batch.episode)
+    return [a.tobytes() for a in (frames.data, frames.indices, frames.indptr, *columns)]
+
+
+@pytest.mark.parametrize(
+    ("env_id", "how"),
+    [
+        ("ALE/Pong-v5", {"batch_steps": 150}),
+        ("Pong-v0", {"batch_steps": 150}),
+        ("ALE/Pong-v5", {"episodes_per_game": 1}),
+    ],
+)
+def test_a_rollout_goes_on_from_its_books_as_if_it_had_not_stopped(env_id, how):
+    """Real games in two groups, some just ended, some in the middle of a rally."""
+    policy = make_policy(6400)
+    envs = [pgpong.make_vec(2, env_id), pgpong.make_vec(3, env_id)]
+    rollout = Rollout(envs, np.random.default_rng(0), **how)
+    for _ in range(1 if "episodes_per_game" in how else 9):
+        rollout.play(policy)
+    state, packed = rollout.rng.bit_generator.state, {k: a.copy() for k, a in rollout.pack().items()}
+    expected = rollout.play(policy)
+
+    rng = np.random.default_rng(1)
+    rng.bit_generator.state = state
+    others = [pgpong.make_vec(2, env_id, num_workers=1), pgpong.make_vec(3, env_id, num_workers=3)]
+    again = Rollout(others, rng, **how, packed=packed)
+    assert again.exact
+    played = again.play(policy)
+    assert columns_of(played.batch) == columns_of(expected.batch)
+    assert played.episodes == expected.episodes
+    assert (played.steps, played.frames) == (expected.steps, expected.frames)
+    assert {k: a.tobytes() for k, a in again.pack().items()} == {
+        k: a.tobytes() for k, a in rollout.pack().items()
+    }
+    for env in [*envs, *others]:
+        env.close()
+
+
+def test_games_that_do_not_come_out_as_they_were_begin_anew():
+    policy = make_policy(6400)
+    env = pgpong.make_vec(2)
+    rollout = Rollout([env], np.random.default_rng(0), batch_steps=60)
+    rollout.play(policy)
+    packed = rollout.pack()
+    packed["frame"] = packed["frame"] + 4  # as under an emulator that plays otherwise
+    again = Rollout([env], np.random.default_rng(0), batch_steps=60, packed=packed)
+    assert not again.exact
+    played = again.play(policy)
+    assert again.pack()["steps"].sum() == played.steps  # nothing from before
     env.close()

@@ -11,9 +11,10 @@ import pgpong
 from pgpong.config import from_recipe
 from pgpong.envs.game import find_game
 from pgpong.errors import DiskError, FileFormatError, NonFiniteError, RunError
-from pgpong.recorder import EPISODES, METRICS, Recorder
+from pgpong.recorder import Recorder
 from pgpong.state import new_state
 from pgpong.storage.checkpoint import load_checkpoint, save_checkpoint
+from pgpong.storage.lines import read_lines
 from pgpong.storage.run import Run, find_agent, find_run, list_runs
 from pgpong.training import make_groups, train
 
@@ -40,9 +41,9 @@ def test_records_and_progress_agree():
     assert progress.score_mean is None
 
 
-def test_the_same_seed_gives_the_same_run_whatever_the_threads():
-    one, _ = run_updates(replace(SMALL, num_threads=1), 3)
-    other, _ = run_updates(replace(SMALL, num_threads=3), 3)
+def test_the_same_seed_gives_the_same_run_whatever_the_workers():
+    one, _ = run_updates(replace(SMALL, num_workers=1), 3)
+    other, _ = run_updates(replace(SMALL, num_workers=3), 3)
     assert weights(one) == weights(other)
     assert weights(one) != weights(run_updates(replace(SMALL, seed=1), 3)[0])
 
@@ -61,7 +62,7 @@ def test_many_games_are_played_in_two_groups(monkeypatch):
 def test_two_groups_are_repeatable_too(monkeypatch):
     monkeypatch.setattr("pgpong.training.SMALLEST_GROUP", 1)
     one, (record, _) = run_updates(SMALL, 2)
-    other, _ = run_updates(replace(SMALL, num_threads=3), 2)
+    other, _ = run_updates(replace(SMALL, num_workers=3), 2)
     assert weights(one) == weights(other)
     assert record.steps >= 120
 
@@ -95,6 +96,10 @@ def test_a_checkpoint_brings_everything_back(tmp_path):
         for name, array in arrays.items():
             assert (loaded.optimizer.state[mean][name] == array).all()
             assert array.any()
+    assert loaded.rng_state == state.rng_state
+    assert {name: a.tobytes() for name, a in loaded.games.items()} == {
+        name: a.tobytes() for name, a in state.games.items()
+    }
     # The optimiser goes on with the loaded policy's arrays: the next updates are equal, bit for bit.
     run_updates(SMALL, 1, loaded)
     run_updates(SMALL, 1, state)
@@ -130,7 +135,7 @@ def test_a_recorder_writes_lines_checkpoints_and_kept_agents(run):
         for record in itertools.islice(train(config, state), 3):
             recorder.write(record)
         recorder.ending = "enough"
-    metrics, episodes = run.read_lines(METRICS), run.read_lines(EPISODES)
+    metrics, episodes = read_lines(run.metrics), read_lines(run.episodes)
     assert [line["update"] for line in metrics] == [1, 2, 3]
     assert [(line["episode"], line["update"]) for line in episodes] == [(1, 1), (2, 2), (3, 3)]
     assert metrics[-1]["score_mean"] == pytest.approx(np.mean([line["score"] for line in episodes]))
@@ -149,15 +154,15 @@ def test_a_recorder_writes_lines_checkpoints_and_kept_agents(run):
 def test_the_best_agent_is_the_one_with_the_highest_mean_of_a_hundred(run):
     state = new_state(SMALL, GAME)
     with Recorder(run, SMALL, state, []) as recorder:
-        for update, score in enumerate((-5, -3, -9), start=1):
+        for update, score in ((2, -5), (4, -3), (5, -2), (6, -9)):
             state.progress.update = update
             state.progress.scores.extend([score] * 100)
             recorder.save()
         assert pgpong.Agent.load(run.best).provenance["score_mean"] == -3
     with Recorder(run, SMALL, state, []) as recorder:  # a later session knows it too
-        state.progress.update, _ = 4, state.progress.scores.extend([-4] * 100)
+        state.progress.update, _ = 8, state.progress.scores.extend([-4] * 100)
         recorder.save()
-    assert pgpong.Agent.load(run.best).provenance["update"] == 2
+    assert pgpong.Agent.load(run.best).provenance["update"] == 4
 
 
 def test_an_exception_leaves_the_last_good_checkpoint(run):
@@ -174,16 +179,16 @@ def test_lines_after_the_checkpoint_are_dropped_before_going_on(run):
     text = (
         "".join(json.dumps({"update": n, "score_mean": None}) + "\n" for n in (1, 2, 3)) + '{"update": 4, "ha'
     )
-    (run.folder / METRICS).write_text(text)
+    run.metrics.write_text(text)
     with Recorder(run, SMALL, state, []):
         pass
-    assert [line["update"] for line in run.read_lines(METRICS)] == [1]
+    assert [line["update"] for line in read_lines(run.metrics)] == [1]
 
 
 def test_a_damaged_line_in_the_middle_is_named(run):
-    (run.folder / METRICS).write_text('{"update": 1}\nnonsense\n{"update": 3}\n')
+    run.metrics.write_text('{"update": 1}\nnonsense\n{"update": 3}\n')
     with pytest.raises(RunError, match="line 2 is damaged"):
-        run.read_lines(METRICS)
+        read_lines(run.metrics)
 
 
 def test_runs_and_agents_are_found_by_their_names(run):

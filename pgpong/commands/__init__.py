@@ -1,16 +1,19 @@
 """The command line: one module a verb, each thin. `VERBS` is the table of contents."""
 
+import keyword
 from importlib import import_module
 
 import click
 
-# Verb and help line. The module of the same name holds its click command as `command`; it is imported
-# when the verb is used, so that `pgpong --help` is quick.
+# Verb and help line. The module of the same name (`import_`, where Python has taken the name) holds its click
+# command as `command`; it is imported when the verb is used, so that `pgpong --help` is quick.
 VERBS = {
     "train": "Start a run: learn Pong from pixels.",
     "resume": "Go on with a run where it stopped.",
     "evaluate": "Play games with an agent and report its score.",
     "runs": "List the runs here.",
+    "export": "Write an agent to a file for other people and programs.",
+    "import": "Make a model file of a save.p of 2016 or of a .safetensors file.",
     "bench": "Measure training speed against the bare emulator.",
     "doctor": "Check that everything that is needed is here.",
 }
@@ -27,7 +30,8 @@ class Verbs(click.Group):
         """Import the module of a verb and return its command."""
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"pgpong.commands.{cmd_name}").command
+        module = cmd_name + "_" * keyword.iskeyword(cmd_name)
+        command: click.Command = import_module(f"pgpong.commands.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

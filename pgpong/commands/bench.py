@@ -17,8 +17,9 @@ from pgpong.machine import machine, peak_memory, versions
 def command(rounds: int, recipe: str, num_envs: int | None, as_json: bool) -> None:
     """Measure training steps a second against those of the bare vectorised emulator.
 
-    The two take turns in one process, a batch each, with as many games; each has the number of threads that
-    is best for it. The ratio says how much of the emulator's speed the learning leaves.
+    The two take turns in one process, a batch each, with as many games; each has the number of threads
+    or worker processes that is best for it. The ratio says how much of the emulator's speed the learning
+    leaves.
     """
     config = from_recipe(recipe, **({} if num_envs is None else {"num_envs": num_envs}))
     result = benchmark(config, rounds)
@@ -37,7 +38,7 @@ def summary(result: Benchmark) -> str:
         (
             f"{result.game}, recipe {result.recipe}, {result.num_envs} games at once",
             f"bare emulator  {speed(result.bare_steps_per_second)}, {result.bare_threads} threads",
-            f"training       {speed(result.training_steps_per_second)}, {result.training_threads} threads",
+            f"training       {speed(result.training_steps_per_second)}, {result.training_workers} workers",
             f"ratio          {result.ratio:.3f} in the median of {len(result.ratios)} rounds, "
             f"{min(result.ratios):.3f} to {max(result.ratios):.3f}",
             f"training goes  {shares} (games: emulator and preprocessing)",

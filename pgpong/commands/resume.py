@@ -1,13 +1,18 @@
 """pgpong resume: go on with a run."""
 
+from functools import partial
 from typing import Any
 
 import click
+from rich.console import Console
 
 from pgpong.commands.options import stop_options
-from pgpong.commands.train import run_training, take_stop_conditions
+from pgpong.commands.train import run_training, say, take_stop_conditions
 from pgpong.envs.game import find_game
-from pgpong.storage.checkpoint import load_checkpoint
+from pgpong.state import new_state
+from pgpong.storage.checkpoint import load_newest
+from pgpong.storage.lines import read_lines
+from pgpong.storage.lock import RunLock
 from pgpong.storage.run import find_run
 
 
@@ -17,11 +22,19 @@ from pgpong.storage.run import find_run
 def command(run: str | None, **options: Any) -> int:
     """Go on with RUN, a folder or a name under runs/; without it, with the newest run.
 
-    Weights, optimiser, random generator and counters are restored and the same metrics files go on. Stop
-    conditions are not inherited: give them again if you want any.
+    It goes on exactly where it stood after its last saved update, as if it had never stopped: weights,
+    optimiser, random generator, open games, and the same metrics files. Stop conditions are not inherited:
+    give them again if you want any.
     """
     stop = take_stop_conditions(options)
     found = find_run(run)
     config = found.config
     game = find_game(config.env, config.frameskip, config.sticky)
-    return run_training(found, config, load_checkpoint(found.latest, config, game), stop)
+    with RunLock(found.folder):
+        tell = partial(say, Console())
+        if found.checkpoints or read_lines(found.metrics):
+            state = load_newest(found.checkpoints, config, game, tell)
+        else:
+            tell("the run was stopped before its first checkpoint: it begins at its beginning")
+            state = new_state(config, game)
+        return run_training(found, config, state, stop)

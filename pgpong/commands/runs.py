@@ -7,7 +7,7 @@ from rich.text import Text
 
 from pgpong.envs.game import find_game
 from pgpong.errors import PgpongError
-from pgpong.recorder import METRICS
+from pgpong.storage.lines import read_lines
 from pgpong.storage.run import RUNS, Run, list_runs
 from pgpong.viewing.progress import clock
 
@@ -23,7 +23,9 @@ def command() -> None:
     for run in list_runs():
         by_game.setdefault(game_of(run), []).append(run)
     if not by_game:
-        console.print(f"no run under {RUNS.absolute()}: 'pgpong train' starts one", markup=False)
+        console.print(
+            f"no run under {RUNS.absolute()}: 'pgpong train' starts one", markup=False, soft_wrap=True
+        )
     for game, runs in by_game.items():
         table = Table(title=Text(game), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for heading in ("run", "recipe", "seed"):
@@ -48,7 +50,7 @@ def row(run: Run) -> list[str]:
     """Sum a run up; one that cannot be read says so in its line."""
     try:
         config = run.config
-        lines = run.read_lines(METRICS)
+        lines = read_lines(run.metrics)
     except PgpongError as error:
         return [run.name, str(error)]
     facts = [run.name, config.recipe, str(config.seed)]

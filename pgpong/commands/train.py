@@ -1,22 +1,26 @@
 """pgpong train: start a run."""
 
+import shlex
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from pgpong.commands.options import config_options, stop_options
+from pgpong.commands.options import config_options, flag, stop_options
 from pgpong.config import TrainConfig, from_recipe
-from pgpong.envs.game import find_game
+from pgpong.envs.game import Game, find_game
 from pgpong.errors import SettingError
 from pgpong.machine import git_commit, machine, versions
-from pgpong.recorder import METRICS, Recorder
+from pgpong.recorder import Recorder
 from pgpong.state import TrainingState, new_state
 from pgpong.stopping import Moment, Signals, StopConditions
+from pgpong.storage.lines import read_lines
+from pgpong.storage.lock import RunLock
 from pgpong.storage.run import RUNS, Run, new_name
 from pgpong.training import train
 from pgpong.viewing.progress import Subject, make_display
@@ -34,8 +38,9 @@ def command(name: str | None, **options: Any) -> int:
     """
     stop = take_stop_conditions(options)
     config = from_recipe(**{key: value for key, value in options.items() if value is not None})
-    run, config, state = start_run(config, name)
-    return run_training(run, config, state, stop)
+    run, config, game = start_run(config, name)
+    with RunLock(run.folder):
+        return run_training(run, config, new_state(config, game), stop)
 
 
 def take_stop_conditions(options: dict[str, Any]) -> StopConditions:
@@ -50,8 +55,8 @@ def take_stop_conditions(options: dict[str, Any]) -> StopConditions:
     )
 
 
-def start_run(config: TrainConfig, name: str | None = None) -> tuple[Run, TrainConfig, TrainingState]:
-    """Make the folder of a new run; return it, the settings with the game's own filled in, and the state.
+def start_run(config: TrainConfig, name: str | None = None) -> tuple[Run, TrainConfig, Game]:
+    """Make the folder of a new run; return it, the settings with the game's own filled in, and the game.
 
     Raises:
         SettingError: the environment is unknown, or the name is a path.
@@ -65,25 +70,31 @@ def start_run(config: TrainConfig, name: str | None = None) -> tuple[Run, TrainC
     config = replace(config, frameskip=game.frameskip, sticky=game.sticky)
     provenance = {"versions": versions(), "machine": machine(), "seed": config.seed, "git": git_commit()}
     run = Run.create(RUNS / name, config, provenance)
-    return run, config, new_state(config, game)
+    return run, config, game
 
 
 def run_training(run: Run, config: TrainConfig, state: TrainingState, stop: StopConditions) -> int:
-    """Train until a condition or a signal stops it; save, say how to go on, return the exit status."""
+    """Train until a condition or a signal stops it; save, say how to go on, return the exit status.
+
+    The caller holds the run's lock.
+    """
     console = Console()
+    tell = partial(say, console)
     game = state.agent.game
     title = f"pgpong {run.name} · {game} · recipe {config.recipe}"
     history = [
         Moment(line["seconds"], line["update"], line["episode"], line["score_mean"])
-        for line in run.read_lines(METRICS)
+        for line in read_lines(run.metrics)
         if line["score_mean"] is not None
     ]
     began = time.monotonic()
-    with Signals() as stopped, Recorder(run, config, state, ["pgpong", *sys.argv[1:]]) as recorder:
+    command = ["pgpong", *sys.argv[1:]]
+    repeat = partial(repeat_command, config)
+    with Signals() as stopped, Recorder(run, config, state, command, repeat, tell) as recorder:
         subject = Subject(title, state.progress, history, stop, lambda: recorder.saved_at)
         with make_display(console, subject) as display:
             reason = stop.reached(state.progress, 0.0)
-            records = train(config, state, stopped) if reason is None else iter(())
+            records = train(config, state, stopped, tell) if reason is None else iter(())
             for record in records:
                 recorder.write(record)
                 display.show(record)
@@ -95,9 +106,22 @@ def run_training(run: Run, config: TrainConfig, state: TrainingState, stop: Stop
     score = "no game finished yet" if progress.score_mean is None else (
         f"mean score of the last {len(progress.scores)} episodes {progress.score_mean:.1f} on {game}"
     )  # fmt: skip
-    say(console, f"{recorder.ending}: saved update {progress.update}, episode {progress.episode}; {score}")
-    say(console, f"go on with: pgpong resume {run.name}")
+    tell(f"{recorder.ending}: saved update {progress.update}, episode {progress.episode}; {score}")
+    tell(f"go on with: pgpong resume {run.name}")
     return 128 + stopped.received if stopped.received else 0
+
+
+def repeat_command(config: TrainConfig, updates: int) -> str:
+    """Write the command that makes the same run up to an update, with all that is not the recipe's own."""
+    game = find_game(config.env)
+    recipe = replace(from_recipe(config.recipe), frameskip=game.frameskip, sticky=game.sticky)
+    changed = {
+        flag(setting.name): value
+        for setting in fields(config)
+        if (value := getattr(config, setting.name)) != getattr(recipe, setting.name)
+    }
+    options = [f"--{name}={value}" for name, value in {"recipe": config.recipe, **changed}.items()]
+    return shlex.join(["pgpong", "train", *options, f"--updates={updates}"])
 
 
 def say(console: Console, line: str) -> None:

@@ -1,23 +1,30 @@
-"""Many games at once: ale-py's C++ vector environment, seen through the same preprocessing."""
+"""Many games at once, each equal to a single one bit for bit, played by worker processes."""
 
 import os
-from typing import Any
+import pickle
+import subprocess
+import sys
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import pairwise
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-from ale_py.vector_env import AtariVectorEnv
 from gymnasium.spaces import Box, Discrete
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from pgpong.envs.game import EMULATOR_ACTIONS, Game, find_game
-from pgpong.envs.preprocess import PICTURE_SHAPE, SCREEN_SHAPE, difference_frame, picture
-from pgpong.envs.seeding import emulator_seed, usable_seed
-from pgpong.envs.wrappers import make_single
-from pgpong.errors import SettingError
+from pgpong.envs.preprocess import PICTURE_SHAPE
+from pgpong.envs.worker import Answer, History
+from pgpong.errors import RunError, SettingError
 from pgpong.machine import available_cores
 
-Pictures = npt.NDArray[np.int8]
+Differences = npt.NDArray[np.int8]
+Seed = int | Sequence[int | None] | None
+Step = tuple[Differences, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]
 
 
 def make_vec(
@@ -26,130 +33,153 @@ def make_vec(
     *,
     frameskip: int | tuple[int, int] | None = None,
     sticky: float | None = None,
-    num_threads: int = 0,
-) -> "PongVectorEnv | SinglesVectorEnv":
+    num_workers: int = 0,
+) -> "PongVectorEnv":
     """Make `num_envs` games of Pong that are played in step; column i equals `make()` seeded with seed + i.
 
     Observations are int8 (num_envs, 80, 80), actions (num_envs,) of 0 for down and 1 for up. A game that
-    has ended is reset by the step after (Gymnasium's NEXT_STEP), whose action is ignored. `num_threads`
-    emulator threads play; 0 means one for each core. The number of threads changes no result.
+    has ended is reset by the step after (Gymnasium's NEXT_STEP), whose action is ignored. `num_workers`
+    processes play; 0 means one for each core. The number of workers changes no result.
 
     Raises:
         SettingError: the id is unknown or not Pong, or a setting is out of range.
     """
-    if num_envs < 1:
-        raise SettingError(f"expected 1 game or more, got {num_envs}")
-    if num_threads < 0:
-        raise SettingError(f"expected 0 (one a core) or more emulator threads, got {num_threads}")
-    game = find_game(env_id, frameskip, sticky)
-    if isinstance(game.frameskip, int):
-        return PongVectorEnv(make_screens_vec(game, num_envs, num_threads))
-    # AtariVectorEnv knows no random frameskip: such a game is played singly, several in turn.
-    return SinglesVectorEnv([lambda: make_single(game)] * num_envs)
+    return PongVectorEnv(find_game(env_id, frameskip, sticky), num_envs, num_workers)
 
 
-def make_screens_vec(game: Game, num_envs: int, num_threads: int = 0) -> AtariVectorEnv:
-    """Make the bare vectorised emulator: untouched grayscale screens, all six actions."""
-    assert isinstance(game.frameskip, int)
-    threads = num_threads or available_cores()
-    return AtariVectorEnv(
-        game="pong",
-        num_envs=num_envs,
-        num_threads=threads,
-        # With a thread for each core of the machine, thread i stays on core i. Left free, Linux wakes two of
-        # them on the core that Python has just used while another is idle: a third of the speed was lost.
-        thread_affinity_offset=0 if threads == available_cores() == os.cpu_count() else -1,
-        frameskip=game.frameskip,
-        repeat_action_probability=game.sticky,
-        max_num_frames_per_episode=game.max_frames,
-        img_height=SCREEN_SHAPE[0],
-        img_width=SCREEN_SHAPE[1],
-        stack_num=1,
-        grayscale=True,
-        # What a single game does not do is switched off, so that the two are equal bit for bit.
-        maxpool=False,
-        noop_max=0,
-        use_fire_reset=False,
-        reward_clipping=False,
-    )
+class PongVectorEnv(VectorEnv[Differences, npt.NDArray[np.int64], npt.NDArray[Any]]):
+    """Difference frames and two actions of many games, shared out among worker processes."""
 
-
-class PongVectorEnv(VectorEnv[Pictures, npt.NDArray[np.int64], npt.NDArray[Any]]):
-    """Difference frames and two actions over an `AtariVectorEnv` that shows whole grayscale screens."""
-
-    def __init__(self, screens: AtariVectorEnv) -> None:
-        self.env = screens
-        self.num_envs = screens.num_envs
-        self.metadata = {**screens.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
+    def __init__(self, game: Game, num_envs: int, num_workers: int = 0) -> None:
+        if num_envs < 1:
+            raise SettingError(f"expected 1 game or more, got {num_envs}")
+        if num_workers < 0:
+            raise SettingError(f"expected 0 (one a core) or more workers, got {num_workers}")
+        self.num_envs = num_envs
+        self.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space = Box(-1, 1, PICTURE_SHAPE, np.int8)
         self.single_action_space = Discrete(len(EMULATOR_ACTIONS))
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._actions = np.array(EMULATOR_ACTIONS, np.int64)
-        self._last: Pictures = np.zeros((self.num_envs, *PICTURE_SHAPE), np.int8)
-        self._differences = np.zeros_like(self._last)
-        self._ended = np.zeros(self.num_envs, np.bool_)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._differences: Differences = np.zeros((num_envs, *PICTURE_SHAPE), np.int8)
+        workers = min(num_workers or available_cores(), num_envs)
+        bounds = [num_envs * worker // workers for worker in range(workers + 1)]
+        self._shares = [slice(*pair) for pair in pairwise(bounds)]
+        self._workers = [_Process(game, share.stop - share.start) for share in self._shares]
 
     def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Pictures, dict[str, Any]]:
+        self, *, seed: Seed = None, options: dict[str, Any] | None = None
+    ) -> tuple[Differences, dict[str, Any]]:
         """Reset all games, or those of the boolean array `options["reset_mask"]` (num_envs,).
 
-        Game i gets seed + i, or seeds[i] of a list with one seed a game; None leaves the emulator's
-        random state as it is.
+        Game i gets seed + i, or seeds[i] of a sequence with one seed a game; None lets the game's random
+        generators go on from where they are.
         """
-        options = options or {}
-        mask = options.get("reset_mask", np.ones(self.num_envs, np.bool_))
-        seeds: list[int | None] = [None] * self.num_envs
-        if isinstance(seed, int):
-            seeds = [seed + i for i in range(self.num_envs)]
-        elif seed is not None:
-            seeds = list(seed)
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"expected {self.num_envs} seeds, one a game, got {len(seeds)}")
-        words = [-1 if s is None else emulator_seed(usable_seed(s)) for s in seeds]  # -1: unseeded
-        screens, info = self.env.reset(seed=np.array(words)[mask], options={**options, "reset_mask": mask})
-        self._last = picture(screens[:, 0])
-        self._differences = np.where(mask[:, None, None], np.int8(0), self._differences)
-        self._ended = self._ended & ~mask
+        mask = (options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_))
+        seeds = self._one_a_game(seed)
+        self._ask("reset", [(mask[share].tolist(), seeds[share]) for share in self._shares])
+        shown = self._differences
+        differences, *_, info = self._hear()
+        self._differences = np.where(mask[:, None, None], differences, shown)
         return self._differences, info
 
-    def step(
-        self, actions: npt.NDArray[np.int64]
-    ) -> tuple[Pictures, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
-        """Step all games; one that ended in the step before is reset. Zeros there and where a game ends."""
+    def step(self, actions: npt.NDArray[np.int64]) -> Step:
+        """Step all games; one that ended in the step before is reset, and shows zeros."""
         self.step_async(actions)
         return self.step_wait()
 
-    def step_async(self, actions: npt.NDArray[np.int64]) -> None:
-        """Begin a step: the emulators play while Python does something else."""
-        self.env.send(self._actions[actions])
+    def step_async(self, actions: npt.NDArray[np.int64], seed: Seed = None) -> None:
+        """Begin a step: the workers play while this process does something else.
 
-    def step_wait(
-        self,
-    ) -> tuple[Pictures, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+        Games that the step resets get their seeds from `seed`, as in `reset`.
+        """
+        seeds = self._one_a_game(seed)
+        self._ask("step", [(actions[share].tolist(), seeds[share]) for share in self._shares])
+
+    def step_wait(self) -> Step:
         """Finish the step that was begun; return what `step` does."""
-        screens, rewards, terminated, truncated, info = self.env.recv()
-        current = picture(screens[:, 0])
-        ended = terminated | truncated
-        self._differences = difference_frame(current, self._last)
-        self._differences[self._ended | ended] = 0
-        self._last = current
-        self._ended = ended
-        return self._differences, rewards.astype(np.float64), terminated, truncated, info
+        step = self._hear()
+        self._differences = step[0]
+        return step
+
+    def replay_async(self, histories: Sequence[History]) -> None:
+        """Begin to bring each game to where its seed and the actions since then lead.
+
+        `step_wait` returns what the last of these steps did, but with rewards summed from the seed on.
+        """
+        self._ask("replay", [(histories[share],) for share in self._shares])
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Free the emulators."""
-        self.env.close()
+        """End the workers."""
+        for worker in self._workers:
+            worker.close()
+
+    def _one_a_game(self, seed: Seed) -> Sequence[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, int):
+            return [seed + i for i in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ValueError(f"expected {self.num_envs} seeds, one a game, got {len(seed)}")
+        return seed
+
+    def _ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> None:
+        for worker, its in zip(self._workers, arguments, strict=True):
+            worker.send((method, its))
+
+    def _hear(self) -> Step:
+        differences = np.zeros((self.num_envs, *PICTURE_SHAPE), np.int8)
+        answers: list[Answer] = [worker.receive() for worker in self._workers]
+        for share, answer in zip(self._shares, answers, strict=True):
+            differences[share].reshape(-1)[answer.pixels] = answer.values
+        rewards, terminated, truncated, frames = (
+            np.concatenate([getattr(answer, name) for answer in answers])
+            for name in ("rewards", "terminated", "truncated", "frames")
+        )
+        return differences, rewards, terminated, truncated, {"episode_frame_number": frames}
 
 
-class SinglesVectorEnv(SyncVectorEnv):
-    """Single games played in turn, with the step in two halves that `PongVectorEnv` has."""
+class _Process:
+    """The environment's end of the line to one worker process."""
 
-    def step_async(self, actions: npt.NDArray[np.int64]) -> None:
-        """Keep the actions; nothing is played before `step_wait`."""
-        self._kept_actions = actions
+    def __init__(self, game: Game, n: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", "from pgpong.envs.worker import main; main()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C at the terminal is for the training to hear, not for its games
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._answers = self._process.stdin, self._process.stdout
+        self.close = weakref.finalize(self, _end, self._process)  # also for those who forget to
+        self.send((game, n))
 
-    def step_wait(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """Play the step that was begun."""
-        return self.step(self._kept_actions)
+    def send(self, request: Any) -> None:
+        try:
+            pickle.dump(request, self._requests, pickle.HIGHEST_PROTOCOL)
+            self._requests.flush()
+        except BrokenPipeError:
+            self._mourn()
+
+    def receive(self) -> Any:
+        try:
+            return pickle.load(self._answers)
+        except (EOFError, pickle.UnpicklingError):  # it ended, perhaps in the middle of an answer
+            self._mourn()
+
+    def _mourn(self) -> NoReturn:
+        status = self._process.wait()
+        raise RunError(
+            f"a process that plays games has ended (status {status}): is there enough memory?"
+        ) from None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a worker and wait for it: it holds nothing that could be lost."""
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with suppress(BrokenPipeError):
+            pipe.close()  # type: ignore[union-attr]

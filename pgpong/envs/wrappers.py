@@ -1,4 +1,4 @@
-"""A single game: five wrappers, one job each, between Atari Pong and the policy."""
+"""A single game: four wrappers, one job each, between Atari Pong and the policy."""
 
 from typing import Any, SupportsFloat
 
@@ -10,24 +10,9 @@ from gymnasium.utils import RecordConstructorArgs
 
 from pgpong.envs.game import EMULATOR_ACTIONS, Game, find_game
 from pgpong.envs.preprocess import PICTURE_SHAPE, difference_frame, picture
-from pgpong.envs.seeding import usable_seed
 
 Screen = npt.NDArray[np.uint8]
 Picture = npt.NDArray[np.int8]
-
-
-class UsableSeed(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """Seed the emulator with what the vector environment can be seeded with too."""
-
-    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        RecordConstructorArgs.__init__(self)
-        super().__init__(env)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Reset, with `seed` replaced where `AtariVectorEnv` has no twin for it."""
-        return self.env.reset(seed=None if seed is None else usable_seed(seed), options=options)
 
 
 class FrameSkip(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
@@ -84,8 +69,7 @@ class BinaryPicture(gymnasium.ObservationWrapper[Picture, Any, Screen], RecordCo
 class DifferenceFrame(gymnasium.Wrapper[Picture, Any, Picture, Any], RecordConstructorArgs):
     """Turn pictures into differences: the current one minus the last one.
 
-    All zeros at the first step, where there is no last picture, and when the game ends: the vector
-    environment does not hand out the final screen, and no action follows it.
+    All zeros at the first step, where there is no last picture.
     """
 
     def __init__(self, env: gymnasium.Env[Picture, Any]) -> None:
@@ -104,9 +88,9 @@ class DifferenceFrame(gymnasium.Wrapper[Picture, Any, Picture, Any], RecordConst
     def step(self, action: Any) -> tuple[Picture, SupportsFloat, bool, bool, dict[str, Any]]:
         """Step, and subtract the picture before from the one after."""
         current, reward, terminated, truncated, info = self.env.step(action)
-        last = current if terminated or truncated else self._last
+        difference = difference_frame(current, self._last)
         self._last = current
-        return difference_frame(current, last), reward, terminated, truncated, info
+        return difference, reward, terminated, truncated, info
 
 
 def make(
@@ -144,6 +128,6 @@ def make_single(game: Game, render_mode: str | None = None) -> gymnasium.Env[Pic
         render_mode=render_mode,
         disable_env_checker=True,  # it would watch the emulator's every frame
     )
-    steps = FrameSkip(UsableSeed(screens), game.frameskip)  # (210, 160) screens, a step at a time
+    steps = FrameSkip(screens, game.frameskip)  # (210, 160) screens, a step at a time
     pictures = BinaryPicture(UpDown(steps))  # (80, 80) of 0, 1; down and up
     return DifferenceFrame(pictures)  # (80, 80) of -1, 0, 1

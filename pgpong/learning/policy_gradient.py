@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pgpong.config import TrainConfig
-from pgpong.errors import NonFiniteError
 from pgpong.learning.backend import Array, Arrays, Namespace
 from pgpong.learning.batch import Batch
+from pgpong.learning.finite import require_finite
 from pgpong.learning.optimizers import Adam, Optimizer, RMSProp
 from pgpong.learning.policy import Policy, entropy, log_probability, probability_of_up
 from pgpong.learning.returns import discounted_returns, standardise
@@ -57,27 +57,29 @@ def update(
     """Improve `policy` in place by `config.passes` passes over `batch`; stop early at `config.max_kl`.
 
     Raises:
-        NonFiniteError: a gradient is not finite, and the policy stays as it was before that step; or the
-            weights have left the range of their type.
+        NonFiniteError: a reward, logit, gradient, weight or running mean is NaN or infinite.
     """
+    require_finite("a reward", batch.rewards)
+    require_finite("an observation", batch.frames.data)
     A = advantages(batch, config)
     seen: list[tuple[float, float, float, float]] = []
     for rows in minibatches(len(batch), config, rng):
         part = batch[rows]
         h, z = policy.forward(part.frames)
+        require_finite("a logit", z, policy.xp)
         dz, mean_entropy, kl, clip_share = surrogate(z, part.up, part.logp, A[rows], config, policy.xp)
         gradients = policy.backward(part.frames, h, dz)
         norm = norm_of(gradients, policy.xp)
-        if not math.isfinite(norm):
-            raise NonFiniteError("the gradient is not finite: try a smaller --learning-rate")
+        require_finite("the gradient", norm)
         seen.append((mean_entropy, kl, clip_share, norm))
         if kl > config.max_kl:
             break
         if norm > config.max_grad_norm:
             gradients = {name: g * (config.max_grad_norm / norm) for name, g in gradients.items()}
         optimizer.step(policy.parameters, gradients, config.learning_rate)
-    if not math.isfinite(norm_of(policy.parameters, policy.xp)):
-        raise NonFiniteError("the weights are not finite any more: try a smaller --learning-rate")
+    for what, arrays in {"weights": policy.parameters, **optimizer.state}.items():
+        for name, array in arrays.items():
+            require_finite(f"{what} of {name}", array, policy.xp)
     mean_entropy, _, clip_share, norm = np.mean(seen, axis=0).tolist()
     return UpdateStats(mean_entropy, kl, clip_share, norm, len(seen) / min(config.minibatches, len(batch)))
 

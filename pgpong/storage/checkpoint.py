@@ -1,16 +1,30 @@
-"""Checkpoints: an agent plus what else a training needs to go on. Private to a run; data only."""
+"""Checkpoints: an agent plus what else a training needs to go on. Private to a run; data only.
+
+The file is an agent's, with further arrays (`optimizer.*`, `games.*`, `scores`) and metadata (`training.*`);
+whoever only wants to play reads the agent's part of it.
+"""
 
 from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.envs.game import Game
+from pgpong.envs.preprocess import PIXELS
 from pgpong.errors import FileFormatError
+from pgpong.rollout import BOOKS, Columns
 from pgpong.state import SCORE_WINDOW, Progress, TrainingState, new_state
-from pgpong.storage.arrays import Arrays, read_arrays, write_arrays
+from pgpong.storage.arrays import Arrays, Meta, read_arrays, write_arrays
+
+T = TypeVar("T")
+
+TRAINING, GENERATOR, OPTIMIZER, GAMES, SCORES = "training.", "rng.", "optimizer.", "games.", "scores"
+REST_OF_WORD = ("has_uint32", "uinteger")  # PCG64 makes 64 bits at a time, and half may be left over
 
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
@@ -20,10 +34,13 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         NonFiniteError: a number of it is NaN or infinite; nothing is written.
         DiskError: the system refused to write.
     """
-    header, arrays = state.agent.pack()
-    progress = {**vars(state.progress), "scores": list(state.progress.scores)}
-    header["training"] = {"progress": progress, "rng": state.rng_state}
-    write_arrays(path, header, {**arrays, **_flat(state)})
+    meta, arrays = state.agent.pack()
+    progress = asdict(state.progress)
+    scores = np.array(progress.pop("scores"), np.int64)
+    words = {**state.rng_state["state"], **{name: state.rng_state[name] for name in REST_OF_WORD}}
+    meta |= _named(TRAINING, progress | _named(GENERATOR, words))
+    arrays |= _optimizer_arrays(state) | {SCORES: scores} | _named(GAMES, state.games)
+    write_arrays(path, meta, arrays)
 
 
 def load_checkpoint(path: Path, config: TrainConfig, game: Game) -> TrainingState:
@@ -32,8 +49,8 @@ def load_checkpoint(path: Path, config: TrainConfig, game: Game) -> TrainingStat
     Raises:
         FileFormatError: the file is damaged, holds no training, or was made with other settings.
     """
-    header, arrays = read_arrays(path)
-    agent = Agent.unpack(path, header, arrays)
+    meta, arrays = read_arrays(path)
+    agent = Agent.unpack(path, meta, arrays)
     if agent.game != game:
         raise FileFormatError(f"{path} was trained on {agent.game}, the run's config.toml says {game}")
     if len(agent.policy.W2) != config.hidden:
@@ -42,27 +59,91 @@ def load_checkpoint(path: Path, config: TrainConfig, game: Game) -> TrainingStat
         )
     state = new_state(config, game)
     state.agent = agent
-    expected = _flat(state)
-    unfit = f"{path} holds an agent but no training of these settings to go on with"
-    if arrays.keys() != {*expected, *agent.policy.parameters}:
-        raise FileFormatError(unfit)
     try:
-        for name, array in expected.items():
-            array[...] = arrays[name]
-        training = header["training"]
-        state.rng.bit_generator.state = training["rng"]
-        scores = deque(training["progress"].pop("scores"), SCORE_WINDOW)
-        state.progress = Progress(**training["progress"], scores=scores)
+        _restore(state, _under(TRAINING, meta), arrays)
+        games = _under(GAMES, arrays)
+        _check_games(games, config.num_envs)
     except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(unfit) from error
-    state.mark_boundary()
+        raise FileFormatError(
+            f"{path} holds an agent but no training of these settings to go on with"
+        ) from error
+    state.mark_boundary(games)
     return state
 
 
-def _flat(state: TrainingState) -> Arrays:
+def load_newest(
+    paths: Sequence[Path], config: TrainConfig, game: Game, tell: Callable[[str], None]
+) -> TrainingState:
+    """Read the first good one of `paths`, the newest first; `tell` gets a line for each one passed over.
+
+    Raises:
+        FileFormatError: there is none; the error is that of the newest.
+    """
+    refusals: list[FileFormatError] = []
+    for path in paths:
+        try:
+            state = load_checkpoint(path, config, game)
+        except FileFormatError as error:
+            refusals.append(error)
+        else:
+            for refusal in refusals:
+                tell(f"{refusal}: going on from update {state.progress.update}")
+            return state
+    raise refusals[0] if refusals else FileFormatError("the run has no checkpoint to go on from")
+
+
+def _restore(state: TrainingState, training: Meta, arrays: Arrays) -> None:
+    """Fill a new state with progress, random generator and the optimiser's running means."""
+    expected = _optimizer_arrays(state)
+    if expected.keys() != {name for name in arrays if name.startswith(OPTIMIZER)}:
+        raise KeyError(OPTIMIZER)
+    for name, array in expected.items():
+        if arrays[name].shape != array.shape:
+            raise ValueError(name)
+        array[...] = arrays[name]
+    words = _under(GENERATOR, training)
+    rest = {name: words.pop(name) for name in REST_OF_WORD}
+    state.rng.bit_generator.state = {"bit_generator": "PCG64", "state": words, **rest}
+    counts: dict[str, Any] = {n: value for n, value in training.items() if not n.startswith(GENERATOR)}
+    if any(type(value) is not type(getattr(state.progress, name)) for name, value in counts.items()):
+        raise TypeError(TRAINING)
+    state.progress = Progress(**counts, scores=deque(arrays[SCORES].tolist(), SCORE_WINDOW))
+
+
+def _check_games(games: Columns, num_envs: int) -> None:
+    """Raise ValueError or KeyError unless a rollout can go on with `games`: what follows trusts them."""
+    if not games:
+        return  # nothing was played yet
+    if any(games[name].shape != (num_envs,) for name in BOOKS):
+        raise ValueError("books of another number of games")
+    if games["steps"].min() < 0 or games["steps"].sum() != len(games["actions"]):
+        raise ValueError("as many actions as steps expected")
+    steps = len(games["pixel_count"])
+    if any(games[name].shape != (steps,) for name in ("up", "logp", "in_episode")):
+        raise ValueError("columns of different lengths")
+    pixels = games["pixel"]
+    if not len(pixels) == len(games["pixel_value"]) == games["pixel_count"].sum():
+        raise ValueError("pixels without a frame")
+    if (
+        pixels.max(initial=0) >= PIXELS
+        or games["actions"].max(initial=0) > 1
+        or games["up"].max(initial=0) > 1
+    ):
+        raise ValueError("out of range")
+
+
+def _optimizer_arrays(state: TrainingState) -> Arrays:
     """Name the optimiser's arrays in one level, as they stand in the file; they are not copied."""
     return {
-        f"{mean}.{name}": np.asarray(array)
+        f"{OPTIMIZER}{mean}.{name}": np.asarray(array)
         for mean, arrays in state.optimizer.state.items()
         for name, array in arrays.items()
     }
+
+
+def _named(prefix: str, values: Mapping[str, T]) -> dict[str, T]:
+    return {prefix + name: value for name, value in values.items()}
+
+
+def _under(prefix: str, values: Mapping[str, T]) -> dict[str, T]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}

@@ -5,20 +5,22 @@
         run.json          command line, versions, machine, seed, git commit, start and end
         metrics.jsonl     a line for each update
         episodes.jsonl    a line for each finished episode
-        checkpoints/      latest.npz, best.npz, episode-000500.npz, ...
+        checkpoints/      update-000040.npz and the one before it, to go on from;
+                          best.npz, episode-000500.npz, ...: agents
+        lock              held by the process that trains
 
-The JSONL files are the truth about a run; whatever shows one reads them.
+The JSONL files are the truth about a run; whatever shows one reads them. Reading needs no lock.
 """
 
 import json
-import re
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pgpong.config import TrainConfig
 from pgpong.errors import DiskError, RunError
-from pgpong.storage.files import write_atomically
+from pgpong.storage.files import reporting, sync_folder, write_atomically
 
 RUNS = Path("runs")
 
@@ -47,7 +49,10 @@ class Run:
         except OSError as error:
             raise DiskError(f"cannot make {folder}: {error.strerror}") from error
         run = cls(folder)
-        write_atomically(folder / "config.toml", config.dump().encode())
+        with reporting(f"cannot make {folder}"):
+            sync_folder(folder.parent)
+            sync_folder(folder.parent.parent)  # where runs/ itself may be new
+        write_atomically(folder / "config.toml", [config.dump().encode()])
         run.write_provenance({**provenance, "sessions": []})
         return run
 
@@ -73,9 +78,18 @@ class Run:
         return TrainConfig.load(self.folder / "config.toml")
 
     @property
+    def checkpoints(self) -> list[Path]:
+        """What the training can go on from, the newest first."""
+        return sorted((self.folder / "checkpoints").glob("update-*.npz"), key=_update_of, reverse=True)
+
+    @property
     def latest(self) -> Path:
-        """The newest checkpoint."""
-        return self.folder / "checkpoints" / "latest.npz"
+        """The newest checkpoint; a path without a file if there is none."""
+        return next(iter(self.checkpoints), self.checkpoint(0))
+
+    def checkpoint(self, update: int) -> Path:
+        """Name the file of the checkpoint after `update`."""
+        return self.folder / "checkpoints" / f"update-{update:06d}.npz"
 
     @property
     def best(self) -> Path:
@@ -96,29 +110,17 @@ class Run:
 
     def write_provenance(self, provenance: dict[str, Any]) -> None:
         """Write run.json."""
-        write_atomically(self.folder / "run.json", json.dumps(provenance, indent=2).encode())
+        write_atomically(self.folder / "run.json", [json.dumps(provenance, indent=2).encode()])
 
-    def read_lines(self, name: str) -> list[dict[str, Any]]:
-        """Read metrics.jsonl or episodes.jsonl; a last line that a crash cut short is left out."""
-        try:
-            lines = (self.folder / name).read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        records: list[dict[str, Any]] = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                records.append(json.loads(line))
-            except ValueError as error:
-                if number < len(lines):
-                    raise RunError(f"{self.folder / name}: line {number} is damaged") from error
-        return records
+    @property
+    def metrics(self) -> Path:
+        """The log of updates."""
+        return self.folder / "metrics.jsonl"
 
-    def trim_lines(self, name: str, update: int) -> None:
-        """Drop the lines after `update`: what a crash kept of a stretch that will be played again."""
-        lines = self.read_lines(name)
-        kept = [line for line in lines if line["update"] <= update]
-        text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_atomically(self.folder / name, text.encode())
+    @property
+    def episodes(self) -> Path:
+        """The log of finished episodes."""
+        return self.folder / "episodes.jsonl"
 
 
 def find_run(name: str | None) -> Run:
@@ -154,8 +156,9 @@ def find_agent(reference: str) -> Path:
     Raises:
         RunError: there is no such run, or it has no such agent.
     """
-    if Path(reference).is_file():
-        return Path(reference)
+    file = Path(reference)
+    if os.path.lexists(file) and not file.is_dir():  # a pipe, say, is refused by its reader
+        return file
     name, _, which = reference.partition("@")
     if name == "pretrained":
         raise RunError("this version ships no pretrained agent: train one with 'pgpong train'")
@@ -166,9 +169,15 @@ def find_agent(reference: str) -> Path:
         raise RunError(f"{reference}: expected RUN@latest, RUN@best or RUN@EPISODE, got @{which}")
     path = run.kept(int(which)) if which.isdecimal() else getattr(run, which)
     if not path.is_file():
-        there = sorted(re.sub(r"^episode-0*", "", p.stem) for p in path.parent.glob("*.npz"))
+        kept = sorted(p.stem.removeprefix("episode-").lstrip("0") for p in path.parent.glob("episode-*.npz"))
+        there = [*kept, *(name for name in ("best", "latest") if getattr(run, name).is_file())]
         raise RunError(f"{run.folder} has no agent @{which}; it has: {', '.join(there) or 'none yet'}")
     return Path(path)
+
+
+def _update_of(checkpoint: Path) -> int:
+    number = checkpoint.stem.removeprefix("update-")
+    return int(number) if number.isdecimal() else -1
 
 
 def new_name(config: TrainConfig) -> str:

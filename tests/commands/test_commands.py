@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,15 +13,10 @@ import pytest
 
 from pgpong.agent import Agent
 from pgpong.commands import VERBS
+from pgpong.storage.arrays import parse, read_arrays
+from pgpong.storage.run import find_agent
 from tests.conftest import TINY
-
-
-def start(*arguments, cwd, **kwargs):
-    """Start pgpong as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "pgpong", *arguments],
-        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs,
-    )  # fmt: skip
+from tests.runs import start, without_clock
 
 
 def one_line_error(result):
@@ -161,33 +157,26 @@ def test_a_run_that_exists_is_not_touched(cli, tiny_run):
 
 
 def damage(run, how):
-    latest = run / "checkpoints" / "latest.npz"
-    if how == "cut":
-        latest.write_bytes(latest.read_bytes()[:-1000])
-    elif how == "foreign":
-        latest.write_text("something else")
-    elif how == "missing":
-        latest.unlink()
-    elif how == "nan":
-        with np.load(latest) as members:
-            arrays = {name: members[name].copy() for name in members.files}
-        arrays["W1"][0, 0] = np.nan
-        np.savez(latest, **arrays)
-    elif how == "other environment":
-        config = run / "config.toml"
+    for checkpoint in run.glob("checkpoints/update-*.npz"):
+        if how == "cut":
+            checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+        elif how == "foreign":
+            checkpoint.write_text("something else")
+        elif how == "missing":
+            checkpoint.unlink()
+    config = run / "config.toml"
+    if how == "other environment":
         config.write_text(config.read_text().replace("ALE/Pong-v5", "PongNoFrameskip-v4"))
     elif how == "other size":
-        config = run / "config.toml"
         config.write_text(config.read_text().replace("hidden = 8", "hidden = 9"))
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("cut", "damaged or was not written by pgpong"),
-        ("foreign", "damaged or was not written by pgpong"),
-        ("missing", "no such file"),
-        ("nan", "W1 holds NaN or infinity"),
+        ("cut", "update-000003.npz is damaged or was not written by pgpong"),
+        ("foreign", "update-000003.npz is damaged or was not written by pgpong"),
+        ("missing", "the run has no checkpoint to go on from"),
         ("other environment", "the run's config.toml says PongNoFrameskip-v4"),
         ("other size", "has 8 hidden units, the run's config.toml says 9"),
     ],
@@ -197,6 +186,71 @@ def test_a_checkpoint_that_does_not_fit_is_not_gone_on_with(cli, tiny_run, how, 
     metrics = (tiny_run / "metrics.jsonl").read_bytes()
     assert message in one_line_error(cli("resume", "tiny", "--updates", "9"))
     assert (tiny_run / "metrics.jsonl").read_bytes() == metrics
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(cli, tiny_run):
+    latest = tiny_run / "checkpoints" / "update-000003.npz"
+    content = bytearray(latest.read_bytes())
+    whole = bytes(content)
+    content[len(content) // 2] ^= 1
+    latest.write_bytes(content)
+    lines = (tiny_run / "metrics.jsonl").read_text().splitlines()
+    status, out, _ = cli("resume", "tiny", "--updates", "3")
+    assert status == 0
+    assert "update-000003.npz is damaged" in out
+    assert "going on from update 2" in out
+    again = (tiny_run / "metrics.jsonl").read_text().splitlines()
+    assert [without_clock(json.loads(line)) for line in again] == [
+        without_clock(json.loads(line)) for line in lines
+    ]
+    arrays, arrays_again = parse(whole, "before")[1], read_arrays(latest)[1]
+    assert {k: a.tobytes() for k, a in arrays.items()} == {k: a.tobytes() for k, a in arrays_again.items()}
+
+
+def test_a_run_stopped_before_its_first_checkpoint_begins_at_its_beginning(cli, tiny_run):
+    for path in [*tiny_run.glob("checkpoints/*"), *tiny_run.glob("*.jsonl")]:
+        path.unlink()
+    status, out, _ = cli("resume", "tiny", "--updates", "1")
+    assert (status, "stopped before its first checkpoint" in out, "saved update 1" in out) == (0, True, True)
+
+
+def test_a_line_that_a_crash_cut_short_is_taken_off_and_said(cli, tiny_run):
+    metrics = tiny_run / "metrics.jsonl"
+    whole = metrics.read_bytes()
+    metrics.write_bytes(whole + b'{"update": 4, "epi')
+    status, out, _ = cli("resume", "tiny", "--updates", "3")
+    assert status == 0
+    assert "metrics.jsonl: the last line was cut short; it is taken off" in out
+    assert metrics.read_bytes() == whole
+
+
+def test_a_run_that_is_being_trained_is_not_gone_on_with_but_can_be_read(folder, cli):
+    process = start("train", "--run", "s", *TINY, cwd=folder)
+    assert "pgpong s" in process.stdout.readline()
+    assert process.stdout.readline().startswith("update ")
+    began = time.monotonic()
+    second = start("resume", "s", cwd=folder)
+    _, err = second.communicate(timeout=20)
+    assert time.monotonic() - began < 2 + 2  # two seconds, and two for a busy machine
+    assert second.returncode == 1
+    assert f"in use by process {process.pid} on {os.uname().nodename} since 20" in err
+    assert len(err.splitlines()) == 1
+    assert "s " in cli("runs")[1]
+    assert cli("evaluate", "s@latest", "--episodes", "1")[0] == 0
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+
+
+def test_run_json_holds_the_command_that_makes_the_same_run(cli, folder):
+    cli("train", "--run", "a", "--updates", "2", "--seed", "5", "--clip", "inf", *TINY)
+    repeat = json.loads((folder / "runs/a/run.json").read_text())["repeat"]
+    assert shlex.split(repeat)[:2] == ["pgpong", "train"]
+    status, _, _ = cli(*shlex.split(repeat)[1:], "--run", "b")
+    assert status == 0
+    assert (folder / "runs/a/config.toml").read_bytes() == (folder / "runs/b/config.toml").read_bytes()
+    one, other = (read_arrays(folder / f"runs/{run}/checkpoints/update-000002.npz")[1] for run in "ab")
+    assert {k: a.tobytes() for k, a in one.items()} == {k: a.tobytes() for k, a in other.items()}
 
 
 def test_runs_that_cannot_be_read_are_listed_as_such(cli, tiny_run):
@@ -219,7 +273,7 @@ def test_numbers_out_of_bounds_stop_the_run_and_keep_the_last_checkpoint(cli, fo
     )  # fmt: skip
     assert result[0] == 3
     assert "not finite" in one_line_error(result)
-    agent = Agent.load(folder / "runs/wild/checkpoints/latest.npz")
+    agent = Agent.load(find_agent("wild@latest"))
     assert np.isfinite(agent.policy.W1).all()
 
 
@@ -235,7 +289,7 @@ def test_a_signal_saves_and_says_how_to_go_on(folder, number, status):
     assert (process.returncode, err) == (status, "")
     assert out.strip().endswith("go on with: pgpong resume s")
     last = json.loads((folder / "runs/s/metrics.jsonl").read_text().splitlines()[-1])
-    assert Agent.load(folder / "runs/s/checkpoints/latest.npz").provenance["update"] == last["update"]
+    assert Agent.load(find_agent("s@latest")).provenance["update"] == last["update"]
     session = json.loads((folder / "runs/s/run.json").read_text())["sessions"][-1]
     assert session["ending"] == number.name
 

@@ -1,13 +1,19 @@
 """Many games at once equal as many single ones, bit for bit, whole episodes long."""
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import pgpong
-from pgpong.envs.game import Game, find_game
-from pgpong.envs.vector import PongVectorEnv, make_screens_vec
+from pgpong.envs.game import Game
+from pgpong.envs.vector import PongVectorEnv
 from pgpong.envs.wrappers import make_single
-from pgpong.errors import SettingError
+from pgpong.errors import RunError, SettingError
 
 
 def assert_equal_over_steps(envs, singles, seed, steps, rng):
@@ -33,7 +39,6 @@ def assert_equal_over_steps(envs, singles, seed, steps, rng):
 def test_equals_single_games_over_whole_episodes(env_id, steps):
     n = 3
     envs, singles = pgpong.make_vec(n, env_id), [pgpong.make(env_id) for _ in range(n)]
-    # Seeds 0, 2 and 3 have no twin of their own in the vector environment.
     assert assert_equal_over_steps(envs, singles, 0, steps, np.random.default_rng(0)) >= n
     for env in [envs, *singles]:
         env.close()
@@ -41,7 +46,7 @@ def test_equals_single_games_over_whole_episodes(env_id, steps):
 
 def test_equals_single_games_that_are_truncated():
     game = Game("ALE/Pong-v5", frameskip=4, sticky=0.25, max_frames=302)
-    envs, singles = PongVectorEnv(make_screens_vec(game, 2)), [make_single(game) for _ in range(2)]
+    envs, singles = PongVectorEnv(game, 2), [make_single(game) for _ in range(2)]
     assert assert_equal_over_steps(envs, singles, 1, 250, np.random.default_rng(0)) >= 4
     for env in [envs, *singles]:
         env.close()
@@ -55,8 +60,8 @@ def test_equals_single_games_with_random_frameskip():
         env.close()
 
 
-def play(num_threads, steps=300, n=6):
-    envs = pgpong.make_vec(n, num_threads=num_threads)
+def play(num_workers, steps=300, n=6):
+    envs = pgpong.make_vec(n, num_workers=num_workers)
     observations, _ = envs.reset(seed=11)
     rng = np.random.default_rng(3)
     seen = [observations.copy()]
@@ -66,10 +71,10 @@ def play(num_threads, steps=300, n=6):
     return np.array(seen)
 
 
-def test_the_number_of_threads_changes_nothing():
-    one = play(num_threads=1)
+def test_the_number_of_workers_changes_nothing():
+    one = play(num_workers=1)
     assert one.any()
-    assert (one == play(num_threads=3)).all()
+    assert (one == play(num_workers=3)).all()
 
 
 def test_a_partial_reset_touches_only_its_games():
@@ -106,14 +111,124 @@ def test_bad_arguments_are_refused(arguments):
         pgpong.make_vec(*arguments)
 
 
-def test_threads_below_zero_and_a_wrong_number_of_seeds_are_refused():
-    with pytest.raises(SettingError, match="threads"):
-        pgpong.make_vec(1, num_threads=-1)
+def test_workers_below_zero_and_a_wrong_number_of_seeds_are_refused():
+    with pytest.raises(SettingError, match="workers"):
+        pgpong.make_vec(1, num_workers=-1)
     envs = pgpong.make_vec(2)
     with pytest.raises(ValueError, match="2 seeds"):
         envs.reset(seed=[1, 2, 3])
     envs.close()
 
 
-def test_the_screens_are_those_of_the_game_named():
-    assert make_screens_vec(find_game("ALE/Pong-v5"), 1).reset(seed=1)[0].shape == (1, 1, 210, 160)
+@pytest.mark.parametrize("seed", [0, 1, 2, 2**31 - 1, 2**31, 2**32 - 1, 2**40 + 3])
+def test_any_seed_gives_the_game_that_a_single_one_has_with_it(seed):
+    """Also those whose word for the emulator is negative, and after other play."""
+    envs, single = pgpong.make_vec(1), pgpong.make()
+    rng = np.random.default_rng(0)
+    envs.reset(seed=5)
+    for _ in range(30):
+        envs.step(rng.integers(0, 2, 1))
+    assert assert_equal_over_steps(envs, [single], seed, 300, rng) == 0
+    envs.close()
+    single.close()
+
+
+@pytest.mark.parametrize("env_id", ["ALE/Pong-v5", "Pong-v0"])
+def test_a_game_is_had_back_from_its_seed_and_its_actions(env_id):
+    n = 3
+    envs, others = pgpong.make_vec(n, env_id), pgpong.make_vec(n, env_id, num_workers=1)
+    rng = np.random.default_rng(2)
+    observations, _ = envs.reset(seed=[7, 8, 9])
+    actions = rng.integers(0, 2, (400, n))
+    scores = np.zeros(n)
+    for row in actions:
+        observations, rewards, *_, info = envs.step(row)
+        scores += rewards
+    histories = [(7 + g, actions[:, g].astype(np.uint8)) for g in range(n)]
+    others.replay_async(histories)
+    again, sums, terminated, truncated, info_again = others.step_wait()
+    assert (again == observations).all()
+    assert again.any()
+    assert (sums == scores).all()
+    assert not (terminated | truncated).any()
+    assert (info_again["episode_frame_number"] == info["episode_frame_number"]).all()
+    for row in rng.integers(0, 2, (100, n)):
+        assert (envs.step(row)[0] == others.step(row)[0]).all()
+    envs.close()
+    others.close()
+
+
+def test_histories_of_different_lengths_are_played_again():
+    envs, single = pgpong.make_vec(3), pgpong.make()
+    actions = np.random.default_rng(2).integers(0, 2, 50).astype(np.uint8)
+    histories = [(4, actions[:n]) for n in (0, 1, 50)]
+    envs.replay_async(histories)
+    observations = envs.step_wait()[0]
+    for (seed, history), seen in zip(histories, observations, strict=True):
+        expected, _ = single.reset(seed=seed)
+        for action in history:
+            expected = single.step(action)[0]
+        assert (seen == expected).all()
+    envs.close()
+    single.close()
+
+
+def test_a_game_that_ended_is_had_back_and_begins_anew_at_the_next_step():
+    game = Game("ALE/Pong-v5", frameskip=4, sticky=0.25, max_frames=302)
+    envs, others = PongVectorEnv(game, 1), PongVectorEnv(game, 1)
+    envs.reset(seed=3)
+    actions = []
+    ended = False
+    while not ended:
+        actions.append(len(actions) % 3 % 2)
+        observations, _, terminated, truncated, _ = envs.step(np.array(actions[-1:]))
+        ended = (terminated | truncated).any()
+    others.replay_async([(3, np.array(actions, np.uint8))])
+    again, *_, truncated, _ = others.step_wait()
+    assert truncated.all()
+    assert (again == observations).all()
+    for env in (envs, others):
+        env.step_async(np.array([0]), seed=[11])
+        assert not env.step_wait()[0].any()
+    for _ in range(40):
+        assert (envs.step(np.array([1]))[0] == others.step(np.array([1]))[0]).all()
+    envs.close()
+    others.close()
+
+
+def test_a_worker_that_is_killed_is_named_and_leaves_no_process():
+    envs = pgpong.make_vec(2, num_workers=2)
+    envs.reset(seed=0)
+    envs._workers[0]._process.kill()
+    envs._workers[0]._process.wait()
+    with pytest.raises(RunError, match="a process that plays games has ended"):
+        envs.step(np.zeros(2, np.int64))
+    envs.close()
+    assert all(worker._process.poll() is not None for worker in envs._workers)
+
+
+def test_workers_end_with_their_owner_however_it_ends(tmp_path):
+    script = """
+import os, sys, numpy as np, pgpong
+envs = pgpong.make_vec(2, num_workers=2)
+envs.reset(seed=0)
+print(*[worker._process.pid for worker in envs._workers], flush=True)
+os.kill(os.getpid(), 9)
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stdout
+    pids = [int(pid) for pid in out.split()]
+    assert len(pids) == 2
+    deadline = time.monotonic() + 10
+    while any(is_running(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie whose new parent has not looked yet is no process any more.
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")

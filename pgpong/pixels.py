@@ -1,0 +1,26 @@
+"""The few pixels of difference frames that are not zero: 28 of 6,400 on average.
+
+On this side of the games they are all that travels between processes, and on the side of learning all that is
+multiplied.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+_WORD = 8  # pixels compared at once
+
+
+def nonzero_pixels(
+    differences: npt.NDArray[np.int8],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int8]]:
+    """Return the places, ascending in the flattened array, and the values of what is not zero.
+
+    >>> nonzero_pixels(np.array([[[0, 0, 0, 0], [0, -1, 1, 0]]], np.int8))
+    (array([5, 6]), array([-1,  1], dtype=int8))
+    """
+    flat = np.ascontiguousarray(differences).reshape(-1)
+    # Most words of eight pixels are zero: only the others are looked at pixel by pixel.
+    words = np.flatnonzero(flat.view(np.uint64) != 0)
+    eights = flat.reshape(-1, _WORD)[words].reshape(-1)
+    inside = np.flatnonzero(eights != 0)
+    return words[inside // _WORD] * _WORD + inside % _WORD, eights[inside]

@@ -1,0 +1,34 @@
+"""Comparing runs: what must be equal bit for bit between a run that was interrupted and one that was not."""
+
+import json
+import subprocess
+import sys
+
+from pgpong.storage.arrays import read_arrays
+from pgpong.storage.run import Run
+
+
+def start(*arguments, cwd, **kwargs):
+    """Start pgpong as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pgpong", *map(str, arguments)],
+        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs,
+    )  # fmt: skip
+
+
+def without_clock(values):
+    """A dictionary without what the clock said, and without the run's own name."""
+    names = values.keys() - {"provenance.run"}
+    return {name: values[name] for name in names if not name.endswith("seconds")}
+
+
+def fingerprint(folder):
+    """All that a run leaves behind but for the clock: the checkpoint's every bit, episodes, metrics."""
+    run = Run(folder)
+    meta, arrays = read_arrays(run.latest)
+    return {
+        "arrays": {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in arrays.items()},
+        "meta": without_clock(meta),
+        "episodes": run.episodes.read_bytes(),
+        "metrics": [without_clock(json.loads(line)) for line in run.metrics.read_text().splitlines()],
+    }

@@ -1,0 +1,106 @@
+"""Bugs that people make in policy gradients, put into a copy of the package: each turns a fast test red."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FAST = (
+    "tests/learning",
+    "tests/test_rollout.py",
+    "tests/envs/test_preprocess.py",
+    "tests/envs/test_single.py",
+)
+
+# What is wrong, the module, the code as it is, and as somebody might have written it.
+BUGS = [
+    (
+        "sign of the advantage",
+        "learning/policy_gradient.py",
+        "A, logp = xp.asarray(A, dtype=z.dtype)",
+        "A, logp = -xp.asarray(A, dtype=z.dtype)",
+    ),
+    (
+        "discount off by one",
+        "learning/returns.py",
+        "reward + gamma * following",
+        "gamma * (reward + following)",
+    ),
+    ("no reset at a point", "learning/returns.py", "reward if end else", "reward if False else"),
+    (
+        "actions swapped",
+        "envs/game.py",
+        "EMULATOR_ACTIONS = (3, 2)",
+        "EMULATOR_ACTIONS = (2, 3)",
+    ),
+    (
+        "stale weights: the probabilities of the last update instead of those that played",
+        "rollout.py",
+        "self._acted = x, up, log_probability(z, up, policy.xp)",
+        "self._acted = x, up, getattr(self, '_acted', [log_probability(z, up, policy.xp)])[-1]",
+    ),
+    (
+        "difference reversed",
+        "envs/preprocess.py",
+        "np.subtract(current, last)",
+        "np.subtract(last, current)",
+    ),
+    (
+        "returns not centred",
+        "learning/returns.py",
+        "centred = values - (np.bincount(groups, values) / count)[groups]",
+        "centred = values - 0.0",
+    ),
+    ("ReLU forgotten backwards", "learning/policy.py", "dh = active * (", "dh = ("),
+    (
+        "clip on the wrong side",
+        "learning/policy_gradient.py",
+        "ratio > 1 + config.clip, ratio < 1 - config.clip",
+        "ratio < 1 - config.clip, ratio > 1 + config.clip",
+    ),
+    (
+        "mean square without decay",
+        "learning/optimizers.py",
+        "m *= self.decay\n            m += (1 - self.decay) * (g * g)\n            parameters",
+        "m += (1 - self.decay) * (g * g)\n            parameters",
+    ),
+    (
+        "reset steps learnt from",
+        "rollout.py",
+        "active = (self._left > 0) & ~self._ended",
+        "active = self._left > 0",
+    ),
+    (
+        "open rallies dropped",
+        "rollout.py",
+        "steps = concatenate([*self._open, played])",
+        "steps = concatenate([played])",
+    ),
+]
+
+
+def notices(folder, module, code, bug):
+    """Tell whether the fast tests fail with `bug` in place of `code` in a copy of the package."""
+    for part in ("pgpong", "tests"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    path = folder / "pgpong" / module
+    text = path.read_text()
+    assert text.count(code) == 1, f"{module} has changed: plant the bug anew"
+    path.write_text(text.replace(code, bug))
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *FAST],
+        cwd=folder, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+    )  # fmt: skip
+    return run.returncode == 1 and " failed" in run.stdout
+
+
+def test_each_planted_bug_turns_a_fast_test_red(tmp_path, tally):
+    assert not notices(tmp_path / "none", "rollout.py", "import math\n", "import math\n")
+    unnoticed = [
+        name for number, (name, *bug) in enumerate(BUGS) if not notices(tmp_path / str(number), *bug)
+    ]
+    tally("planted bugs", len(BUGS) - len(unnoticed), len(BUGS))

@@ -1,0 +1,94 @@
+"""Runs that are killed, started twice, or left alone for long: real trainings in processes of their own."""
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pgpong.envs.game import find_game
+from pgpong.storage.checkpoint import load_checkpoint
+from pgpong.storage.lines import read_lines
+from pgpong.storage.run import Run
+from tests.conftest import TINY
+from tests.runs import fingerprint, start
+
+EVERY = 3  # updates from one checkpoint to the next
+OPTIONS = (*TINY, "--checkpoint-every", EVERY)
+
+
+def acknowledged(run):
+    """The last update whose checkpoint must be there, for a line after it has been written."""
+    last = max((line["update"] for line in read_lines(run.metrics)), default=0)
+    return max(last - 1, 0) // EVERY * EVERY
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(folder, long, tally):
+    """At random instants: while it starts, plays its games again, learns, or saves."""
+    kills, updates = (1000, 2000) if long else (50, 250)
+    rng = random.Random(0)
+    run = Run(folder / "runs" / "killed")
+    good = 0
+    for kill in range(1, kills + 1):
+        verb = ["resume", "killed"] if run.folder.exists() else ["train", "--run", "killed", *OPTIONS]
+        process = start(*verb, "--updates", updates, cwd=folder)
+        time.sleep(rng.uniform(0.2, 2.2))
+        # Some get a chance to save.
+        process.send_signal(signal.SIGKILL if kill % 10 else rng.choice([signal.SIGINT, signal.SIGTERM]))
+        process.communicate(timeout=60)
+        if not (run.folder / "config.toml").exists():  # it had hardly begun
+            shutil.rmtree(run.folder, ignore_errors=True)
+            good += 1
+            continue
+        config = run.config
+        saved = [load_checkpoint(path, config, find_game(config.env)) for path in run.checkpoints]
+        newest = max((state.progress.update for state in saved), default=0)
+        good += newest >= acknowledged(run)
+        if newest == updates:  # faster than the killer: once more
+            check_against_an_undisturbed_run(folder, run, updates)
+            shutil.rmtree(run.folder)
+    finish = start(*(["resume", "killed"] if run.folder.exists() else verb), "--updates", updates, cwd=folder)
+    assert "saved update" in finish.communicate(timeout=600)[0]
+    check_against_an_undisturbed_run(folder, run, updates)
+    tally("kill", good, kills)
+
+
+def check_against_an_undisturbed_run(folder, run, updates):
+    """Compare a finished run with one that nobody has killed; that is made once."""
+    if not (folder / "runs/undisturbed").exists():
+        process = start("train", "--run", "undisturbed", *OPTIONS, "--updates", updates, cwd=folder)
+        assert "saved update" in process.communicate(timeout=600)[0]
+    assert fingerprint(run.folder) == fingerprint(folder / "runs/undisturbed")
+    assert not list(run.folder.rglob("*.tmp"))
+
+
+def test_of_many_that_start_at_once_on_one_run_exactly_one_trains(folder, long, tally):
+    rounds = 20 if long else 2
+    begin = start("train", "--run", "one", *OPTIONS, "--updates", 1, cwd=folder)
+    assert "saved update" in begin.communicate(timeout=60)[0]
+    good = 0
+    for _ in range(rounds):
+        processes = [start("resume", "one", cwd=folder) for _ in range(20)]
+        deadline = time.monotonic() + 120
+        while sum(process.poll() is None for process in processes) > 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running = [process for process in processes if process.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        ends = [process.communicate(timeout=60)[1] for process in processes]
+        refused = [line for line in ends if line]
+        assert all("is in use by process" in line and len(line.splitlines()) == 1 for line in refused)
+        good += (len(running), len(refused)) == (1, 19)
+    tally("one trains", good, rounds)
+
+
+def test_a_long_training_takes_no_more_memory_files_or_threads(folder, tally):
+    """2,000 updates of a tiny network, in a process of its own."""
+    script = Path(__file__).with_name("memory.py")
+    out = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, check=True)
+    grown, files, threads = map(int, out.stdout.split())
+    assert grown < 2 * 2**20
+    assert (files, threads) == (0, 0)
+    tally("updates without growth", 2000, 2000)
