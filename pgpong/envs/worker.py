@@ -99,9 +99,9 @@ def main() -> None:
     """Answer requests until there are no more."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing printed may get between the answers
-    worker = Worker(*pickle.load(requests))
     # Either end of the line may be the one on which a worker notices that its owner is no more.
     with suppress(EOFError, BrokenPipeError), answers:
+        worker = Worker(*pickle.load(requests))
         while True:
             method, arguments = pickle.load(requests)
             pickle.dump(getattr(worker, method)(*arguments), answers, pickle.HIGHEST_PROTOCOL)
