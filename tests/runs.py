@@ -1,18 +1,21 @@
 """Comparing runs: what must be equal bit for bit between a run that was interrupted and one that was not."""
 
 import json
+import signal
 import subprocess
 import sys
+from functools import partial
 
 from pgpong.storage.arrays import read_arrays
 from pgpong.storage.run import Run
 
 
 def start(*arguments, cwd, **kwargs):
-    """Start pgpong as a process of its own."""
+    """Start pgpong as a process of its own, which hears Ctrl-C even if these tests run in the background."""
     return subprocess.Popen(
         [sys.executable, "-m", "pgpong", *map(str, arguments)],
-        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs,
+        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL), **kwargs,
     )  # fmt: skip
 
 
