@@ -8,7 +8,7 @@ import click
 
 import pgpong
 from pgpong.commands import Verbs
-from pgpong.errors import PgpongError
+from pgpong.errors import DiskError, PgpongError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -38,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone: pgpong runs | head -1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a disk or a device that fails where nobody expected it to
+        return _fail(str(error), DiskError.exit_status)
     return status or 0
 
 

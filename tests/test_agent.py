@@ -1,5 +1,9 @@
 """Agents: acting, saving and loading, travelling between processes, and files that are refused."""
 
+import pickle
+import subprocess
+import sys
+
 import cloudpickle
 import numpy as np
 import pytest
@@ -48,6 +52,23 @@ def test_a_saved_agent_plays_the_same(agent, tmp_path):
 def test_an_agent_travels_between_processes(agent):
     copy = cloudpickle.loads(cloudpickle.dumps(agent))
     assert (copy.probability_of_up(observations()) == agent.probability_of_up(observations())).all()
+
+
+WORKER = """
+import pickle, sys
+import numpy as np
+agent, observations = pickle.load(sys.stdin.buffer)
+actions = agent.act(observations, np.random.default_rng(3))
+pickle.dump((agent.probability_of_up(observations), actions), sys.stdout.buffer)
+"""
+
+
+def test_an_agent_sent_to_another_process_plays_identically(agent):
+    sent = cloudpickle.dumps((agent, observations()))
+    answer = subprocess.run([sys.executable, "-c", WORKER], input=sent, capture_output=True, check=True)
+    probabilities, actions = pickle.loads(answer.stdout)
+    assert (probabilities == agent.probability_of_up(observations())).all()
+    assert (actions == agent.act(observations(), np.random.default_rng(3))).all()
 
 
 def test_a_single_game_can_be_played_in_a_few_lines(agent):

@@ -43,11 +43,11 @@ class Faults:
         self.calls = []
         self.refused = []
 
-    def __call__(self, name, call, *arguments):
+    def __call__(self, name, call, *arguments, **options):
         code = self.code(len(self.calls), name)
         self.calls.append(name)
         if code is None:
-            return call(*_at_most(self.most, name, arguments))
+            return call(*_at_most(self.most, name, arguments), **options)
         self.refused.append(name)
         if name == "close":
             call(*arguments)  # Linux closes it all the same
