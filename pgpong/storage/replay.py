@@ -1,10 +1,12 @@
 """Replays: an episode as its seed and its actions, a few hundred bytes that play back bit for bit."""
 
-import zlib
+import operator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ import numpy.typing as npt
 from pgpong.envs.game import Game
 from pgpong.errors import FileFormatError
 from pgpong.storage.arrays import Meta, read_arrays, write_arrays
+from pgpong.storage.files import reporting
 from pgpong.storage.game_meta import GAME_KEYS, pack_game, unpack_game
 
 FORMAT = "pgpong replay 1"
@@ -79,6 +82,40 @@ class Replay:
         return cls(unpack_game(path, meta), seed, actions, score, screen, ale_py, provenance)
 
 
-def checksum(screen: npt.NDArray[np.uint8]) -> int:
-    """Return the CRC-32 of a screen (210, 160) in numbers of the Atari's palette."""
-    return zlib.crc32(screen.tobytes())
+class Shelf:
+    """Keeps the best, the worst and the latest of the episodes it is shown as files in a folder."""
+
+    BETTER: ClassVar[dict[str, Callable[[int, int], bool]]] = {
+        "best": operator.gt,
+        "worst": operator.lt,
+        "latest": lambda score, before: True,
+    }
+
+    def __init__(self, folder: Path, prefix: str = "", *, go_on: bool = False) -> None:
+        """Take a folder, made when it is needed; with `go_on`, what stands in it counts."""
+        self._paths = {name: folder / f"{prefix}{name}{SUFFIX}" for name in self.BETTER}
+        self._scores: dict[str, int] = {}
+        self._new: dict[str, Replay] = {}
+        for name, path in self._paths.items() if go_on else ():
+            with suppress(FileFormatError):
+                self._scores[name] = Replay.load(path).score
+
+    def consider(self, replay: Replay) -> None:
+        """Take an episode in; `save` writes it if no other takes its place."""
+        for name, better in self.BETTER.items():
+            if name not in self._scores or better(replay.score, self._scores[name]):
+                self._scores[name] = replay.score
+                self._new[name] = replay
+
+    def save(self) -> None:
+        """Write what is new.
+
+        Raises:
+            DiskError: the system refused to write.
+        """
+        for name, replay in self._new.items():
+            path = self._paths[name]
+            with reporting(f"cannot make {path.parent}"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            replay.save(path)
+        self._new.clear()

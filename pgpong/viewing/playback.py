@@ -17,7 +17,8 @@ from pgpong.envs.emulator import Emulator
 from pgpong.envs.game import EMULATOR_ACTIONS, Game
 from pgpong.envs.preprocess import BACKGROUND_COLOUR, PICTURE_SHAPE, SCREEN_SHAPE, difference_frame, picture
 from pgpong.errors import RunError
-from pgpong.storage.replay import Replay, checksum
+from pgpong.pixels import checksum
+from pgpong.storage.replay import Replay
 
 FRAMES_PER_SECOND = 60  # of the game's own time
 STAYING = 0  # the emulator's action for a person who does not move
