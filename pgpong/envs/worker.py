@@ -8,6 +8,7 @@ the environment was closed or its process has died, however suddenly, the worker
 import os
 import pickle
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -102,11 +103,10 @@ def main() -> None:
     """Answer requests until there are no more."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing printed may get between the answers
-    worker = Worker(*pickle.load(requests))
-    while True:
-        try:
+    # Either end of the line may be the one on which a worker notices that its owner is no more.
+    with suppress(EOFError, BrokenPipeError), answers:
+        worker = Worker(*pickle.load(requests))
+        while True:
             method, arguments = pickle.load(requests)
-        except EOFError:
-            return
-        pickle.dump(getattr(worker, method)(*arguments), answers, pickle.HIGHEST_PROTOCOL)
-        answers.flush()
+            pickle.dump(getattr(worker, method)(*arguments), answers, pickle.HIGHEST_PROTOCOL)
+            answers.flush()

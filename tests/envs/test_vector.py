@@ -213,11 +213,13 @@ import os, sys, numpy as np, pgpong
 envs = pgpong.make_vec(2, num_workers=2)
 envs.reset(seed=0)
 print(*[worker._process.pid for worker in envs._workers], flush=True)
+envs.step_async(np.zeros(2, np.int64))
 os.kill(os.getpid(), 9)
 """
-    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stdout
-    pids = [int(pid) for pid in out.split()]
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    pids = [int(pid) for pid in run.stdout.split()]
     assert len(pids) == 2
+    assert run.stderr == ""
     deadline = time.monotonic() + 10
     while any(is_running(pid) for pid in pids):
         assert time.monotonic() < deadline
