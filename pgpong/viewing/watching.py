@@ -14,14 +14,18 @@ from pgpong.viewing.playback import FRAMES_PER_SECOND, Scene
 
 SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # times the game's own
 NORMAL = SPEEDS.index(1.0)
-PATIENCE = 0.5  # seconds between two looks at a paused game
+PATIENCE = 0.5  # seconds that a viewer waits for keys at most
 LAG = 0.25  # seconds that the game may be late before it stops trying to catch up
+END = 1.0  # seconds that the end of a game stays
 
 # What the viewers call keys that are no characters.
 ESCAPE, ARROW_UP, ARROW_DOWN, RELEASE, CLOSE, REDRAW = "escape", "up", "down", "release", "close", "redraw"
 
-HELP = "space pause  . step  + faster  - slower  n next  g greedy  v view  q quit"
-HELP_PLAYING = "up/down or w/s move  space stop  p pause  + faster  - slower  v view  q quit"
+# The keys that move a playing person's paddle.
+DIRECTIONS = {ARROW_UP: UP, "w": UP, "k": UP, ARROW_DOWN: DOWN, "s": DOWN, "j": DOWN}
+
+HELP = "q quit  space pause  . step  + faster  - slower  n next  g greedy  v view"
+HELP_PLAYING = "q quit  up/down or w/s move  space stop  p pause  + faster  - slower  v view"
 
 
 @dataclass
@@ -76,9 +80,8 @@ class Controls:
 
     @property
     def _moves(self) -> dict[str, Callable[[], None]]:
-        directions = {ARROW_UP: UP, "w": UP, "k": UP, ARROW_DOWN: DOWN, "s": DOWN, "j": DOWN}
         stops = dict.fromkeys((" ", RELEASE), STAY)
-        return {key: lambda d=d: self._move(d) for key, d in (directions | stops).items()}  # type: ignore[misc]
+        return {key: lambda d=d: self._move(d) for key, d in (DIRECTIONS | stops).items()}  # type: ignore[misc]
 
     def _quit(self) -> None:
         self.quits = True
@@ -136,19 +139,21 @@ def _show(viewer: Viewer, title: str, scenes: Iterator[Scene], controls: Control
     frame = 0
     for scene in scenes:
         viewer.draw(scene, title, controls)
-        due = max(due + (scene.frame - frame) / FRAMES_PER_SECOND / controls.speed, time.monotonic() - LAG)
+        seconds = (scene.frame - frame) / FRAMES_PER_SECOND + (END if scene.ended else 0)
+        due = max(due + seconds / controls.speed, time.monotonic() - LAG)
         frame = scene.frame
-        controls.single_step = False
         while (wait := due - time.monotonic()) > 0 or (controls.paused and not controls.single_step):
-            keys = viewer.keys(PATIENCE if controls.paused else wait)
+            paused = controls.paused
+            keys = viewer.keys(PATIENCE if paused else min(wait, PATIENCE))
             for key in keys:
                 controls.press(key)
             if controls.quits or controls.next_episode:
                 return
             if keys:
                 viewer.draw(scene, title, controls)
-            if controls.paused:
-                due = time.monotonic()
+            if paused or controls.paused:
+                due = time.monotonic()  # a pause is not caught up with
+        controls.single_step = False
         for key in viewer.keys(0):
             controls.press(key)
         if controls.quits or controls.next_episode:
