@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pgpong.envs.game import Game, find_game
+from pgpong.envs.game import Game
 from pgpong.envs.preprocess import PICTURE_SHAPE, PIXELS
-from pgpong.errors import FileFormatError, SettingError
+from pgpong.errors import FileFormatError
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy, probability_of_up
 from pgpong.storage.arrays import Arrays, Meta, read_arrays, write_arrays
+from pgpong.storage.game_meta import GAME_KEYS, pack_game, unpack_game
 
 FORMAT = "pgpong model 1"
 PREPROCESSING = "difference frames 80x80"
@@ -21,8 +22,6 @@ ACTIONS = "0 down, 1 up"
 # Keys of the metadata that begin so are free: how the agent came about; what a training needs to go on.
 PROVENANCE = "provenance."
 TRAINING = "training."
-
-_GAME = {"env": str, "frameskip_low": int, "frameskip_high": int, "sticky": float, "max_frames": int}
 
 
 @dataclass
@@ -71,15 +70,9 @@ class Agent:
 
     def pack(self) -> tuple[Meta, Arrays]:
         """Return all there is to save: flat metadata and the weights by name."""
-        skip = self.game.frameskip
-        low, high = (skip, skip + 1) if isinstance(skip, int) else skip
         meta: Meta = {
             **_requirements(len(self.policy.W2)),
-            "env": self.game.id,
-            "frameskip_low": low,
-            "frameskip_high": high,
-            "sticky": float(self.game.sticky),
-            "max_frames": self.game.max_frames,
+            **pack_game(self.game),
             **{f"{PROVENANCE}{key}": value for key, value in self.provenance.items()},
         }
         return meta, {name: np.asarray(array) for name, array in self.policy.parameters.items()}
@@ -98,7 +91,7 @@ class Agent:
         if unknown := _unknown(meta, arrays):
             raise FileFormatError(f"{path} holds {unknown}, which no agent of this version has")
         W1, W2 = _unpack_weights(path, meta, arrays)
-        game = _unpack_game(path, meta)
+        game = unpack_game(path, meta)
         provenance = {
             key.removeprefix(PROVENANCE): value for key, value in meta.items() if key.startswith(PROVENANCE)
         }
@@ -120,7 +113,7 @@ def _unknown(meta: Meta, arrays: Arrays) -> str | None:
     training = "training.update" in meta
     free = (PROVENANCE, TRAINING) if training else PROVENANCE
     keys = [key for key in meta if not key.startswith(free)]
-    unknown = [key for key in keys if key not in _requirements(0) and key not in _GAME]
+    unknown = [key for key in keys if key not in _requirements(0) and key not in GAME_KEYS]
     if not training:
         unknown += [name for name in arrays if name not in ("W1", "W2")]
     return unknown[0] if unknown else None
@@ -139,21 +132,3 @@ def _unpack_weights(path: Path, meta: Meta, arrays: Arrays) -> tuple[npt.NDArray
     if W1.dtype != W2.dtype or W1.dtype not in (np.float32, np.float64):
         raise FileFormatError(f"{path}: weights of dtypes {W1.dtype} and {W2.dtype} do not fit together")
     return W1, W2
-
-
-def _unpack_game(path: Path, meta: Meta) -> Game:
-    values: list[Any] = [meta.get(key) for key in _GAME]
-    if [type(value) for value in values] != [*_GAME.values()]:
-        raise FileFormatError(f"{path}: the settings of its game are not whole")
-    env, low, high, sticky, max_frames = values
-    try:
-        game = find_game(env, low if high == low + 1 else (low, high), sticky)
-    except SettingError as error:
-        raise FileFormatError(f"{path}: {error}") from error
-    if game.max_frames != max_frames:
-        raise FileFormatError(
-            f"{path}: episodes end after {max_frames} frames, in {env} after {game.max_frames}"
-        )
-    if not low < high <= max_frames + 1:
-        raise FileFormatError(f"{path}: no step takes {low} to {high - 1} frames")
-    return game

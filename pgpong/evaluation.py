@@ -1,6 +1,8 @@
 """Plays evaluation games: each from its own seed, to its end, none shared with any training."""
 
 import math
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,9 +12,10 @@ from scipy.special import stdtrit
 from threadpoolctl import threadpool_limits
 
 from pgpong.agent import Agent
-from pgpong.envs.vector import make_vec
+from pgpong.envs.vector import PongVectorEnv
 from pgpong.errors import SettingError
 from pgpong.rollout import FIRST_TRAINING_SEED
+from pgpong.storage.replay import Replay
 
 GAMES_AT_ONCE = 32
 CONFIDENCE = 0.95
@@ -69,12 +72,19 @@ def mean_interval(scores: list[int]) -> tuple[float, float] | None:
 
 
 def evaluate(
-    agent: Agent, episodes: int = 100, seed: int = 0, *, greedy: bool = False, num_workers: int = 0
+    agent: Agent,
+    episodes: int = 100,
+    seed: int = 0,
+    *,
+    greedy: bool = False,
+    num_workers: int = 0,
+    keep: Callable[[Replay], None] = lambda replay: None,
 ) -> Evaluation:
     """Play `episodes` games of the agent's own environment with the seeds `seed`, `seed` + 1, ...
 
     Every game that is begun is played to its end and counted, so short games are not preferred. Actions are
     sampled, unless `greedy`, from a random generator seeded with `seed`: the same call, the same games.
+    `keep` gets a replay of each.
 
     Raises:
         SettingError: no episodes are asked for, or the seeds would run into those of trainings.
@@ -90,24 +100,33 @@ def evaluate(
         for first in range(0, episodes, GAMES_AT_ONCE):
             n = min(GAMES_AT_ONCE, episodes - first)
             wave = play_once(agent, n, seed + first, rng, num_workers)
-            scores += wave[0].astype(int).tolist()
-            steps += wave[1].tolist()
+            for replay in wave:
+                keep(replay)
+                scores.append(replay.score)
+                steps.append(len(replay.actions))
     return Evaluation(str(agent.game), greedy, seed, scores, steps)
 
 
 def play_once(
     agent: Agent, n: int, seed: int, rng: np.random.Generator | None, num_workers: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Play one game each with the seeds `seed` to `seed` + n - 1; return scores (n,) and steps (n,)."""
+) -> list[Replay]:
+    """Play one game each with the seeds `seed` to `seed` + n - 1; return them as replays."""
     game = agent.game
-    env = make_vec(n, game.id, frameskip=game.frameskip, sticky=game.sticky, num_workers=num_workers)
-    scores, steps = np.zeros(n), np.zeros(n, np.int64)
+    scores, steps, screens = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
     running = np.ones(n, np.bool_)
-    observations, _ = env.reset(seed=seed)
-    while running.any():
-        observations, rewards, terminated, truncated, _ = env.step(agent.act(observations, rng))
-        scores += rewards * running
-        steps += running
-        running &= ~(terminated | truncated)
-    env.close()
-    return scores, steps
+    played: list[npt.NDArray[np.int64]] = []
+    with closing(PongVectorEnv(game, n, num_workers)) as env:
+        observations, _ = env.reset(seed=seed)
+        while running.any():
+            played.append(agent.act(observations, rng))
+            observations, rewards, terminated, truncated, info = env.step(played[-1])
+            scores += (rewards * running).astype(np.int64)
+            steps += running
+            ended = (terminated | truncated) & running
+            screens[ended] = info["final_screen"][ended]
+            running &= ~ended
+    actions = np.array(played, np.uint8)  # (steps of the longest, games)
+    return [
+        Replay(game, seed + i, actions[: steps[i], i].copy(), int(scores[i]), int(screens[i]))
+        for i in range(n)
+    ]

@@ -12,13 +12,18 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.errors import FileFormatError
+from pgpong.rollout import Episode
 from pgpong.state import SCORE_WINDOW, TrainingState
+from pgpong.storage.arrays import Meta
 from pgpong.storage.checkpoint import save_checkpoint
 from pgpong.storage.files import remove_temporaries
 from pgpong.storage.lines import LineLog, trim_lines
+from pgpong.storage.replay import Replay, Shelf
 from pgpong.storage.run import Run, now
 from pgpong.training import Record
 
@@ -49,6 +54,7 @@ class Recorder:
         self._session = {"command": command, "start": now(), "first_update": state.progress.update + 1}
         self._provenance = run.read_provenance()  # with the sessions before this one
         self._best = self._best_so_far()
+        self._replays = Shelf(run.folder / "replays", go_on=True)
         came_from = run.checkpoint(state.progress.update)
         self._saved = came_from if came_from.is_file() else None
         self.saved_at = time.monotonic()
@@ -85,7 +91,8 @@ class Recorder:
         progress = self.state.progress
         first = progress.episode - len(record.episodes) + 1
         for number, episode in enumerate(record.episodes, start=first):
-            self._episodes.append({"episode": number, "update": progress.update, **asdict(episode)})
+            self._episodes.append(episode_line(number, progress.update, episode))
+            self._replays.consider(self._replay_of(number, episode))
         self._metrics.append(metrics(record, self.state))
         kept = progress.episode - progress.episode % self.config.keep_every
         if kept >= first:
@@ -101,6 +108,7 @@ class Recorder:
             return
         self._describe()
         self._save_best()
+        self._replays.save()
         self._metrics.sync()
         self._episodes.sync()
         save_checkpoint(path, self.state)
@@ -136,6 +144,12 @@ class Recorder:
             "score_mean": progress.score_mean,
         }
 
+    def _replay_of(self, number: int, episode: Episode) -> Replay:
+        facts: Meta = {"run": self.run.name, "episode": number, "update": self.state.progress.update}
+        actions = np.frombuffer(episode.actions, np.uint8)
+        game = self.state.agent.game
+        return Replay(game, episode.seed, actions, episode.score, episode.screen, provenance=facts)
+
     def _note(self) -> None:
         """Keep this session's entry in run.json up to date, and how to make this run again."""
         sessions = [*self._provenance.get("sessions", []), self._session]
@@ -151,6 +165,12 @@ class Recorder:
             self._tell(f"{error}: the next best agent will take its place")
             return -math.inf
         return score if isinstance(score, float) else -math.inf
+
+
+def episode_line(number: int, update: int, episode: Episode) -> dict[str, Any]:
+    """Make the line of episodes.jsonl: the actions go into replays."""
+    facts = {"score": episode.score, "steps": episode.steps, "frames": episode.frames, "seed": episode.seed}
+    return {"episode": number, "update": update, **facts}
 
 
 def metrics(record: Record, state: TrainingState) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class Episode:
     steps: int
     frames: int
     seed: int  # of the reset it began with
+    screen: int  # checksum of its last screen
+    actions: bytes  # one a step, 0 down and 1 up
 
 
 @dataclass(frozen=True)
@@ -268,8 +270,8 @@ class Games:
         self.frames += int((frame - self._frame)[active].sum())
         self._frame = frame
         self._left = self._left - ended
-        for books in zip(*(book[ended].tolist() for book in self._result), strict=True):
-            self.episodes.append(Episode(*map(int, books)))
+        for game in np.flatnonzero(ended):
+            self.episodes.append(self._finished(game, info["final_screen"][game]))
 
     def pack(self) -> Columns:
         """Return the books; those of idle games are empty, for such a game will begin anew."""
@@ -309,10 +311,12 @@ class Games:
         """Pixels of a frame."""
         return math.prod(self._observations.shape[1:])
 
-    @property
-    def _result(self) -> tuple[npt.NDArray[Any], ...]:
-        """The fields of `Episode` for the running episodes, (games,) each."""
-        return self._score, self._steps, self._frame, self._seed
+    def _finished(self, game: np.int64, screen: np.int64) -> Episode:
+        """Sum up the episode of a game that has ended."""
+        score, steps, frame, seed = (
+            int(book[game]) for book in (self._score, self._steps, self._frame, self._seed)
+        )
+        return Episode(score, steps, frame, seed, int(screen), self._actions[game, :steps].tobytes())
 
     def _restart_idle(self) -> None:
         """Begin the games that idle anew."""

@@ -66,7 +66,8 @@ class ScriptedGames(VectorEnv):
                 if self.rally[g] == 2:
                     ended[g] = self.over[g] = True
                     self.rally[g] = 0
-        return self.observe(), rewards, ended, np.zeros(2, bool), {"episode_frame_number": self.frame.copy()}
+        info = {"episode_frame_number": self.frame.copy(), "final_screen": np.zeros(2, int)}
+        return self.observe(), rewards, ended, np.zeros(2, bool), info
 
 
 def make_policy(pixels, seed=0):

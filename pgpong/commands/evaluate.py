@@ -1,11 +1,13 @@
 """pgpong evaluate: play games with an agent and report its score."""
 
 import json
+from pathlib import Path
 
 import click
 
 from pgpong.agent import Agent
 from pgpong.evaluation import Evaluation, evaluate
+from pgpong.storage.replay import Shelf
 from pgpong.storage.run import find_agent
 
 
@@ -14,20 +16,33 @@ from pgpong.storage.run import find_agent
 @click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="games to play")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of the first game")
 @click.option("--greedy", is_flag=True, help="take the likelier action instead of sampling")
+@click.option("--replays", type=click.Path(path_type=Path), help="keep best, worst, latest here [the run's]")
 @click.option("--json", "as_json", is_flag=True, help="print all figures as JSON")
-def command(agent: str, episodes: int, seed: int, greedy: bool, as_json: bool) -> None:
+def command(agent: str, episodes: int, seed: int, greedy: bool, replays: Path | None, as_json: bool) -> None:
     """Play games with AGENT in parallel and report its score.
 
     AGENT is a file, a run (its best), RUN@latest, RUN@best or RUN@500 (episode 500's); without it, the
     newest run. The games are those of the environment that the agent was trained in, with the seeds SEED,
-    SEED + 1, ..., none of which any training uses.
+    SEED + 1, ..., none of which any training uses. The best, the worst and the latest game are kept as
+    replays: in the run's folder if the agent is a run's.
     """
     path = find_agent(agent)
-    result = evaluate(Agent.load(path), episodes, seed, greedy=greedy)
+    folder = replays or replays_of(path)
+    shelf = Shelf(folder, "evaluation-") if folder else None
+    keep = shelf.consider if shelf else lambda replay: None
+    result = evaluate(Agent.load(path), episodes, seed, greedy=greedy, keep=keep)
+    if shelf:
+        shelf.save()
     if as_json:
         click.echo(json.dumps({"agent": str(path), **result.as_dict()}))
     else:
         click.echo(summary(str(path), result))
+
+
+def replays_of(agent: Path) -> Path | None:
+    """Name the folder of replays of the run that an agent's file belongs to, None if to none."""
+    run = agent.absolute().parent.parent
+    return run / "replays" if agent.parent.name == "checkpoints" and (run / "config.toml").is_file() else None
 
 
 def summary(agent: str, result: Evaluation) -> str:

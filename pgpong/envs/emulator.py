@@ -78,6 +78,10 @@ class Emulator:
         """Copy the screen into `out` (210, 160), as numbers of the Atari's palette."""
         self._ale.getScreen(out)
 
+    def read_colours(self, out: npt.NDArray[np.uint8]) -> None:
+        """Copy the screen into `out` (210, 160, 3), as red, green and blue."""
+        self._ale.getScreenRGB(out)
+
 
 def _reseed(template: bytes, seed: int) -> ALEState:
     """Return the state `template`, of a game seeded with `_TEMPLATE_SEED`, as it is with `seed`."""

@@ -38,7 +38,8 @@ def make_vec(
     """Make `num_envs` games of Pong that are played in step; column i equals `make()` seeded with seed + i.
 
     Observations are int8 (num_envs, 80, 80), actions (num_envs,) of 0 for down and 1 for up. A game that
-    has ended is reset by the step after (Gymnasium's NEXT_STEP), whose action is ignored. `num_workers`
+    has ended is reset by the step after (Gymnasium's NEXT_STEP), whose action is ignored; `info` has the
+    frame number of each game, and the checksum of its screen if it has ended. `num_workers`
     processes play; 0 means one for each core. The number of workers changes no result.
 
     Raises:
@@ -132,11 +133,12 @@ class PongVectorEnv(VectorEnv[Differences, npt.NDArray[np.int64], npt.NDArray[An
         answers: list[Answer] = [worker.receive() for worker in self._workers]
         for share, answer in zip(self._shares, answers, strict=True):
             differences[share].reshape(-1)[answer.pixels] = answer.values
-        rewards, terminated, truncated, frames = (
+        rewards, terminated, truncated, frames, screens = (
             np.concatenate([getattr(answer, name) for answer in answers])
-            for name in ("rewards", "terminated", "truncated", "frames")
+            for name in ("rewards", "terminated", "truncated", "frames", "screens")
         )
-        return differences, rewards, terminated, truncated, {"episode_frame_number": frames}
+        info = {"episode_frame_number": frames, "final_screen": screens}
+        return differences, rewards, terminated, truncated, info
 
 
 class _Process:

@@ -24,7 +24,7 @@ from pgpong.envs.preprocess import (
     difference_frame,
     picture,
 )
-from pgpong.pixels import nonzero_pixels
+from pgpong.pixels import checksum, nonzero_pixels
 
 Seeds: TypeAlias = list[int | None]  # one a game
 History: TypeAlias = tuple[int, npt.NDArray[np.uint8]]  # a seed, and the actions since, 0 down and 1 up
@@ -40,6 +40,7 @@ class Answer:
     terminated: npt.NDArray[np.bool_]  # (n,)
     truncated: npt.NDArray[np.bool_]  # (n,)
     frames: npt.NDArray[np.int64]  # (n,) since the game began
+    screens: npt.NDArray[np.int64]  # (n,) checksums of the screens of games that have ended, else 0
 
 
 class Worker:
@@ -92,7 +93,10 @@ class Worker:
         truncated = np.array([game.truncated for game in self._games])
         self._ended = terminated | truncated
         frames = np.array([game.frame for game in self._games])
-        return Answer(*nonzero_pixels(differences), rewards, terminated, truncated, frames)
+        screens = np.zeros(len(frames), np.int64)
+        for i in np.flatnonzero(self._ended):
+            screens[i] = checksum(self._screens[i])
+        return Answer(*nonzero_pixels(differences), rewards, terminated, truncated, frames, screens)
 
 
 def main() -> None:

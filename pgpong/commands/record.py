@@ -1,0 +1,218 @@
+"""pgpong record: films of games."""
+
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.status import Status
+
+from pgpong.agent import Agent
+from pgpong.errors import RunError, SettingError
+from pgpong.rollout import FIRST_TRAINING_SEED
+from pgpong.storage.files import reporting
+from pgpong.storage.replay import Replay
+from pgpong.storage.run import Run, find_agent, find_run
+from pgpong.viewing.film import (
+    CARD,
+    Look,
+    Picture,
+    agent_pictures,
+    can_write_mp4,
+    card_pictures,
+    check_target,
+    excerpt,
+    replay_pictures,
+    write_film,
+)
+from pgpong.viewing.playback import FRAMES_PER_SECOND
+from pgpong.viewing.progress import clock
+from pgpong.viewing.sources import call, load_subject
+
+GROWTH_SECONDS = 60  # of a growth film, about
+SHORTEST, LONGEST = 4.0, 20.0  # seconds of each agent in it
+_UPDATE_EVERY = 30  # pictures, of the progress line
+
+
+@click.command("record")
+@click.argument("agent", default="")
+@click.option("--out", type=click.Path(path_type=Path), help="the .mp4 or .gif file to write [in films/]")
+@click.option("--episodes", type=click.IntRange(min=1), help="games to play [1]")
+@click.option("--seed", type=click.IntRange(0, FIRST_TRAINING_SEED - 1), help="of the first game [0]")
+@click.option("--greedy", is_flag=True, help="take the likelier action instead of sampling")
+@click.option(
+    "--overlay/--no-overlay",
+    default=True,
+    show_default=True,
+    help="show the score, what the network sees and the probability of up beside the game",
+)
+@click.option("--scale", type=click.IntRange(1, 8), default=2, show_default=True, help="2: 640x420 pixels")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="of each game, at most [all]")
+@click.option("--growth", is_flag=True, help="a minute through the agents that a run has kept")
+@click.option("--overwrite", is_flag=True, help="replace the file if it exists")
+def command(
+    agent: str,
+    out: Path | None,
+    episodes: int | None,
+    seed: int | None,
+    greedy: bool,
+    overlay: bool,
+    scale: int,
+    seconds: float | None,
+    growth: bool,
+    overwrite: bool,
+) -> None:
+    """Film AGENT at the game's own speed.
+
+    AGENT is a file, a run (its best), RUN@latest, RUN@best or RUN@500 (episode 500's), or a replay's file;
+    without it, the newest run. The games have the seeds SEED, SEED + 1, ..., none of which any training uses.
+
+    A .mp4 needs PyAV: pip install 'pgpong[video]'. A .gif needs nothing more. Without --out the film goes
+    into the run's films/, or, where there is no run, here.
+
+    With --growth AGENT is a run, and the film shows how it learned: the same game as each of its kept agents
+    plays it, then its best and its latest.
+    """
+    look = Look(scale=scale, overlay=overlay)
+    if growth:
+        _refuse("growth shows one game of each agent", episodes=episodes)
+        run = find_run(agent or None)
+        kept = kept_agents(run)
+        origin, name = kept[0], "growth"
+        pictures = growth_pictures(run, kept, look, seed or 0, greedy=greedy, seconds=seconds)
+    else:
+        title, subject = load_subject(agent)
+        look = replace(look, title=title)
+        if isinstance(subject, Replay):
+            _refuse("a replay is one game as it was", episodes=episodes, seed=seed, greedy=greedy)
+            origin = Path(agent)
+            name = origin.stem
+            pictures = excerpt(replay_pictures(subject, look), seconds)
+        else:
+            origin = find_agent(agent)
+            seeds = range(seed or 0, (seed or 0) + (episodes or 1))
+            name = f"{origin.stem}-seed{seeds[0]}{'-greedy' * greedy}"
+            pictures = games_pictures(subject, seeds, look, greedy=greedy, seconds=seconds)
+    if out is None:
+        out = films_folder(origin) / (name + (".mp4" if can_write_mp4() else ".gif"))
+    check_target(out, overwrite)
+    length = write(out, pictures, overwrite)
+    click.echo(f"{out}: {clock(length)}, {os.path.getsize(out) / 1e6:.1f} MB")
+
+
+def games_pictures(
+    agent: Agent, seeds: range, look: Look, *, greedy: bool, seconds: float | None
+) -> Iterator[Picture]:
+    """Film the games of the seeds, behind title cards if they are several."""
+    for number, seed in enumerate(seeds, start=1):
+        if len(seeds) > 1:
+            which = f"game {number} of {len(seeds)} · seed {seed}"
+            yield from card_pictures(look, agent.game, look.title, which, str(agent.game))
+        yield from excerpt(agent_pictures(agent, seed, look, greedy=greedy), seconds)
+
+
+def kept_agents(run: Run) -> list[Path]:
+    """List the agents that a run has kept for good, the earliest first.
+
+    Raises:
+        RunError: there is none.
+    """
+    kept = sorted((run.folder / "checkpoints").glob("episode-*.npz"))
+    if not kept:
+        raise RunError(
+            f"{run.folder} has kept no agent yet: it keeps one every {run.config.keep_every} episodes"
+        )
+    return kept
+
+
+def growth_pictures(
+    run: Run, kept: list[Path], look: Look, seed: int, *, greedy: bool, seconds: float | None
+) -> Iterator[Picture]:
+    """Film a game's beginning as the kept agents, the best and the latest of a run play it."""
+    card = CARD / FRAMES_PER_SECOND
+    chosen = spread(kept, max(1, round(GROWTH_SECONDS / ((seconds or SHORTEST) + card)) - 2))
+    each = seconds or min(LONGEST, max(SHORTEST, GROWTH_SECONDS / (len(chosen) + 2) - card))
+    seen = set()
+    for path in chain(chosen, _last_agents(run)):
+        agent = Agent.load(path)
+        update = agent.provenance.get("update")
+        if update is not None and update in seen:  # the best is often a kept one, and the latest the best
+            continue
+        seen.add(update)
+        title, score = _state_of(agent, path)
+        yield from card_pictures(look, agent.game, title, score, f"{run.name} · {agent.game}")
+        captioned = replace(look, title=title, detail=f"{score} · ", caption=True)
+        yield from excerpt(agent_pictures(agent, seed, captioned, greedy=greedy), each)
+
+
+def _last_agents(run: Run) -> Iterator[Path]:
+    """Name the best and the latest agent, each when it is its turn: a training replaces them meanwhile."""
+    if run.best.is_file():
+        yield run.best
+    if (latest := run.latest).is_file():
+        yield latest
+
+
+def _state_of(agent: Agent, path: Path) -> tuple[str, str]:
+    """Say how far an agent had come: its episodes, its score."""
+    episode, score = (agent.provenance.get(key) for key in ("episode", "score_mean"))
+    title = f"episode {episode:,}" if isinstance(episode, int) else call(path)
+    if not path.stem.startswith("episode"):
+        title += f" · {path.stem.partition('-')[0].replace('update', 'latest')}"
+    return title, f"mean score {score:+.1f}" if isinstance(score, int | float) else "no game finished yet"
+
+
+def spread(paths: list[Path], most: int) -> list[Path]:
+    """Choose at most so many paths, evenly, the first and the last among them.
+
+    >>> [path.name for path in spread([Path(str(n)) for n in range(10)], 4)]
+    ['0', '3', '6', '9']
+    """
+    if len(paths) <= most:
+        return paths
+    return [paths[round(n * (len(paths) - 1) / max(1, most - 1))] for n in range(most)]
+
+
+def films_folder(origin: Path) -> Path:
+    """Name the folder of films for what `origin` holds: its run's, or the working folder."""
+    run = origin.parent.parent
+    return run / "films" if (run / "config.toml").is_file() else Path()
+
+
+def write(out: Path, pictures: Iterator[Picture], overwrite: bool) -> float:
+    """Write the film, with a line of progress if somebody watches; return its seconds."""
+    console = Console(stderr=True)
+    made = not out.parent.exists() and out.parent.name == "films"
+    if made:
+        with reporting(f"cannot make {out.parent}"):
+            out.parent.mkdir()
+    try:
+        with console.status(f"recording {out.name}") if console.is_terminal else nullcontext() as status:
+            return write_film(
+                out, pictures if status is None else told(pictures, status, out.name), overwrite=overwrite
+            )
+    except BaseException:
+        if made:
+            with suppress(OSError):
+                out.parent.rmdir()
+        raise
+
+
+def told(pictures: Iterator[Picture], status: Status, name: str) -> Iterator[Picture]:
+    """Say how far the film has come while its pictures pass through."""
+    frames = 0
+    for number, picture in enumerate(pictures):
+        if number % _UPDATE_EVERY == 0:
+            status.update(f"recording {name}: {clock(frames / FRAMES_PER_SECOND)}")
+        frames += picture.frames
+        yield picture
+
+
+def _refuse(why: str, **options: object) -> None:
+    for name, value in options.items():
+        if value is not None and value is not False:  # a seed may be 0
+            raise SettingError(f"--{name}: {why}, leave it out")
