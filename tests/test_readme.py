@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pgpong.storage.run import Run
+
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", "*.egg-info", "build", ".*_cache", "runs")
 
@@ -49,7 +51,7 @@ def test_the_first_line_installs_and_trains_until_ctrl_c(copy):
     out, _ = process.communicate(timeout=60)
     assert process.returncode in (130, -signal.SIGINT)
     run = re.search(r"go on with: pgpong resume (\S+)", out).group(1)
-    assert (copy / "runs" / run / "checkpoints" / "latest.npz").is_file()
+    assert Run(copy / "runs" / run).latest.is_file()
 
 
 def test_the_test_line_installs_and_tests(copy):

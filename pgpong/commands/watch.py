@@ -105,5 +105,5 @@ def why_no_window() -> str | None:
 
 def _refuse_for_replay(**options: object) -> None:
     for name, value in options.items():
-        if value not in (None, False):
+        if value is not None and value is not False:  # a seed may be 0
             raise SettingError(f"--{name}: expected an agent to play with, got a replay, which is as it was")
