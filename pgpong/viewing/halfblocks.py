@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pgpong.storage.replay import DOWN, STAY, UP
+from pgpong.viewing.colours import CAME, GONE
 from pgpong.viewing.playback import Scene
 from pgpong.viewing.watching import Controls
 
@@ -34,8 +35,7 @@ _GAP = 1
 
 DEFAULT = -1  # the terminal's own colour
 _DIM, _ACCENT, _GROUND = 0x8A8A8A, 0x5CBA5C, 0x262626
-# Colour-blind readers too tell this blue from this orange (M. Okabe and K. Ito, "Color Universal Design").
-_CAME, _GONE = 0x56B4E9, 0xE69F00
+_CAME, _GONE = (int.from_bytes(bytes(colour)) for colour in (CAME, GONE))
 _SEEN = np.array([_GROUND, _CAME, _GONE], np.uint32)  # of 0, 1 and -1, which indexes the last
 
 _SPACE, _UPPER, _LOWER, _FULL = map(ord, " ▀▄█")

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from pgpong.viewing.colours import CAME, GONE
 from pgpong.viewing.playback import FRAMES_PER_SECOND, Scene
 
 RGB = npt.NDArray[np.uint8]  # (height, width, 3)
@@ -20,9 +21,6 @@ BACKGROUND: Colour = (24, 24, 28)
 COURT: Colour = (44, 44, 50)
 WHITE: Colour = (236, 236, 236)
 GREY: Colour = (160, 160, 168)
-# Blue and orange that all kinds of colour vision tell apart (Okabe and Ito, "Color Universal Design", 2008).
-LEFT: Colour = (86, 180, 233)  # -1 in the difference frame: something was here
-CAME: Colour = (230, 159, 0)  # 1: something is here now
 
 ACTIONS = ("down", "up", "stay")
 MARGIN = 16
@@ -92,7 +90,7 @@ def panel(scene: Scene, title: str, detail: str, scale: int) -> RGB:
 
 def difference(scene: Scene, scale: int) -> RGB:
     """Draw what the network sees, in the screen's proportions at half its size: (80 scale, 160 scale, 3)."""
-    colours = np.array((COURT, CAME, LEFT), np.uint8)  # of 0, 1 and, from the end, -1
+    colours = np.array((COURT, CAME, GONE), np.uint8)  # of 0, 1 and, from the end, -1
     return colours[scene.difference].repeat(2 * scale, axis=1).repeat(scale, axis=0)
 
 
@@ -123,7 +121,7 @@ def _empty_panel(title: str, detail: str, scale: int) -> RGB:
     _write(drawing, "player", -MARGIN, 84, 14, scale, GREY)
     _write(drawing, "what the network sees", MARGIN, 124, 14, scale, GREY)
     _write(drawing, "probability of up", MARGIN, 344, 14, scale, GREY)
-    for place, colour, text in ((MARGIN, LEFT, "was here"), (MARGIN + 120, CAME, "is here now")):
+    for place, colour, text in ((MARGIN, CAME, "came"), (MARGIN + 120, GONE, "gone")):
         top, left, side = _measure(318, scale), _measure(place, scale), _measure(10, scale)
         drawing[top : top + side, left : left + side] = colour
         _write(drawing, text, place + 18, 315, 14, scale, GREY)

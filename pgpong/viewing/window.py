@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pgpong.errors import SettingError
+from pgpong.viewing.colours import CAME, GONE
 from pgpong.viewing.playback import Scene
 from pgpong.viewing.watching import (
     ARROW_DOWN,
@@ -41,8 +42,6 @@ HELP = (20, 458)
 SMALL, LARGE = 22, 64  # heights of text
 
 INK, FAINT, GROUND, BLACK = (235, 235, 235), (150, 150, 150), (24, 24, 24), (0, 0, 0)
-# Colour-blind readers too tell this blue from this orange (M. Okabe and K. Ito, "Color Universal Design").
-CAME, GONE = (86, 180, 233), (230, 159, 0)
 SEEN_COLOURS = np.array([BLACK, CAME, GONE], np.uint8)  # of 0, 1 and -1, which indexes the last
 
 Colour = tuple[int, int, int]

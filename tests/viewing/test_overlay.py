@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from pgpong.envs.game import find_game
+from pgpong.viewing.colours import CAME, GONE
 from pgpong.viewing.overlay import (
-    CAME,
     CAPTION_HEIGHT,
     COURT,
-    LEFT,
     difference,
     panel,
     screen,
@@ -60,7 +59,7 @@ def test_what_the_network_sees_is_orange_where_something_came_and_blue_where_it_
     drawing = difference(replace(scene, difference=sees), 2)
     assert drawing.shape == (160, 320, 3)
     assert (drawing[6:8, 20:24] == CAME).all()
-    assert (drawing[140:142, 240:244] == LEFT).all()
+    assert (drawing[140:142, 240:244] == GONE).all()
     assert (drawing == COURT).all(axis=2).sum() == 160 * 320 - 2 * 8
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from pgpong import TrainConfig, find_game, new_state
 from pgpong.errors import SettingError
+from pgpong.viewing.colours import CAME, GONE
 from pgpong.viewing.playback import Playback, Scene, agent_player, play
 from pgpong.viewing.watching import ARROW_DOWN, ARROW_UP, CLOSE, ESCAPE, REDRAW, RELEASE, Controls, watch
-from pgpong.viewing.window import CAME, GONE, GROUND, INK, SIZE, Window
+from pgpong.viewing.window import GROUND, INK, SIZE, Window
 
 
 @pytest.fixture(autouse=True)
