@@ -25,7 +25,7 @@ from tests.conftest import TINY
 
 RECORD = Record(
     UpdateStats(entropy=0.5, kl=0.01, clip_share=0.03, grad_norm=1.25, passes=4.0),
-    [Episode(-20, 900, 3600, None)],
+    [Episode(-20, 900, 3600, 7, 0, b"")],
     steps=1000,
     games_seconds=0.6,
     network_seconds=0.1,
