@@ -50,14 +50,17 @@ class Agent:
         threshold = 0.5 if rng is None else rng.random(len(p))
         return (p > threshold).astype(np.int64).reshape(observations.shape[:-2])
 
-    def save(self, path: str | Path) -> None:
-        """Write the agent to one .npz file.
+    def save(self, path: str | Path, *, half: bool = False) -> None:
+        """Write the agent to one .npz file; with `half`, its weights in half precision.
 
         Raises:
             NonFiniteError: a weight is NaN or infinite; nothing is written.
             DiskError: the system refused to write.
         """
-        write_arrays(Path(path), *self.pack())
+        meta, arrays = self.pack()
+        if half:
+            arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
+        write_arrays(Path(path), meta, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "Agent":
@@ -129,6 +132,8 @@ def _unpack_weights(path: Path, meta: Meta, arrays: Arrays) -> tuple[npt.NDArray
             )
     if W1.shape != (W2.size, PIXELS) or W2.ndim != 1 or not W2.size:
         raise FileFormatError(f"{path}: weights of shapes {W1.shape} and {W2.shape} do not fit together")
-    if W1.dtype != W2.dtype or W1.dtype not in (np.float32, np.float64):
+    if W1.dtype != W2.dtype or W1.dtype not in (np.float16, np.float32, np.float64):
         raise FileFormatError(f"{path}: weights of dtypes {W1.dtype} and {W2.dtype} do not fit together")
+    if W1.dtype == np.float16:  # for storing, not for computing
+        return W1.astype(np.float32), W2.astype(np.float32)
     return W1, W2

@@ -1,9 +1,11 @@
 """Comparing runs: what must be equal bit for bit between a run that was interrupted and one that was not."""
 
+import fcntl
 import json
 import signal
 import subprocess
 import sys
+import termios
 from functools import partial
 
 from pgpong.storage.arrays import read_arrays
@@ -17,6 +19,15 @@ def start(*arguments, cwd, **kwargs):
         cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL), **kwargs,
     )  # fmt: skip
+
+
+def take_terminal():
+    """In a child whose input is a terminal: make it the controlling one, where a typed Ctrl-C is a SIGINT.
+
+    SIGINT is heard even if these tests run in the background, where shells have it ignored.
+    """
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def without_clock(values):

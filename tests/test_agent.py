@@ -54,6 +54,17 @@ def test_an_agent_travels_between_processes(agent):
     assert (copy.probability_of_up(observations()) == agent.probability_of_up(observations())).all()
 
 
+def test_half_precision_halves_the_file_and_plays_as_single(agent, tmp_path):
+    agent.save(tmp_path / "whole.npz")
+    agent.save(tmp_path / "half.npz", half=True)
+    sizes = [(tmp_path / name).stat().st_size for name in ("half.npz", "whole.npz")]
+    assert sizes[0] < 0.55 * sizes[1]
+    loaded = Agent.load(tmp_path / "half.npz")
+    for name, W in loaded.policy.parameters.items():
+        assert W.dtype == np.float32
+        assert np.allclose(W, agent.policy.parameters[name], rtol=2**-10, atol=1e-7)
+
+
 WORKER = """
 import pickle, sys
 import numpy as np

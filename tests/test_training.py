@@ -15,7 +15,7 @@ from pgpong.recorder import Recorder
 from pgpong.state import new_state
 from pgpong.storage.checkpoint import load_checkpoint, save_checkpoint
 from pgpong.storage.lines import read_lines
-from pgpong.storage.run import Run, find_agent, find_run, list_runs
+from pgpong.storage.run import SHIPPED, Run, find_agent, find_run, list_runs
 from pgpong.training import make_groups, train
 
 GAME = find_game("ALE/Pong-v5")
@@ -213,9 +213,21 @@ def test_runs_and_agents_are_found_by_their_names(run):
     assert find_agent(str(run.latest)).samefile(run.latest)
     with pytest.raises(RunError, match="has no agent @7; it has: 500, best, latest"):
         find_agent("r@7")
-    for wrong in ("nobody", "r@first", "pretrained"):
+    assert find_agent("pretrained") == SHIPPED
+    for wrong in ("nobody", "r@first"):
         with pytest.raises(RunError):
             find_agent(wrong)
+
+
+def test_where_there_is_no_run_the_agent_that_ships_plays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_agent("") == SHIPPED
+    agent = pgpong.Agent.load(SHIPPED)
+    assert agent.game == GAME
+    assert agent.provenance["run"] == "fast-seed2"
+    assert SHIPPED.stat().st_size < 3_000_000
+    result = pgpong.evaluate(agent, 8, seed=1000)
+    assert result.mean > -10  # 4.0 over a hundred games; a wrong screen, action or weight gives -20
 
 
 def test_a_run_that_exists_is_never_overwritten(run):

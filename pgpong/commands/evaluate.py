@@ -21,9 +21,9 @@ from pgpong.storage.run import find_agent
 def command(agent: str, episodes: int, seed: int, greedy: bool, replays: Path | None, as_json: bool) -> None:
     """Play games with AGENT in parallel and report its score.
 
-    AGENT is a file, a run (its best), RUN@latest, RUN@best or RUN@500 (episode 500's); without it, the
-    newest run. The games are those of the environment that the agent was trained in, with the seeds SEED,
-    SEED + 1, ..., none of which any training uses. The best, the worst and the latest game are kept as
+    AGENT is a file, a run (its best), RUN@latest, RUN@best, RUN@500 (episode 500's) or pretrained; without
+    it, the newest run. The games are those of the environment that the agent was trained in, with the seeds
+    SEED, SEED + 1, ..., none of which any training uses. The best, the worst and the latest game are kept as
     replays: in the run's folder if the agent is a run's.
     """
     path = find_agent(agent)

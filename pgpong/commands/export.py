@@ -15,8 +15,8 @@ from pgpong.storage.run import find_agent
 def command(agent: str, out: Path) -> None:
     """Write AGENT to a .npz model file, or to a .safetensors file for other programs.
 
-    AGENT is a file, a run (its best), RUN@latest, RUN@best or RUN@500 (episode 500's); without it, the
-    newest run. Of a checkpoint the agent alone is written, not what its training needs to go on.
+    AGENT is a file, a run (its best), RUN@latest, RUN@best, RUN@500 (episode 500's) or pretrained; without
+    it, the newest run. Of a checkpoint the agent alone is written, not what its training needs to go on.
     """
     loaded = Agent.load(find_agent(agent))
     export_agent(loaded, out)

@@ -68,8 +68,9 @@ def command(
 ) -> None:
     """Film AGENT at the game's own speed.
 
-    AGENT is a file, a run (its best), RUN@latest, RUN@best or RUN@500 (episode 500's), or a replay's file;
-    without it, the newest run. The games have the seeds SEED, SEED + 1, ..., none of which any training uses.
+    AGENT is a file, a run (its best), RUN@latest, RUN@best, RUN@500 (episode 500's), pretrained, or a
+    replay's file; without it, the newest run, and where there is none, pretrained. The games have the seeds
+    SEED, SEED + 1, ..., none of which any training uses.
 
     A .mp4 needs PyAV: pip install 'pgpong[video]'. A .gif needs nothing more. Without --out the film goes
     into the run's films/, or, where there is no run, here.

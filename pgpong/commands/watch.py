@@ -57,8 +57,9 @@ def command(
 ) -> None:
     """Watch AGENT play, in a window or in this terminal.
 
-    AGENT is a file, a run (its best), RUN@latest, RUN@best or RUN@500 (episode 500's), or a replay's file;
-    without it, the newest run. The games have the seeds SEED, SEED + 1, ..., none of which any training uses.
+    AGENT is a file, a run (its best), RUN@latest, RUN@best, RUN@500 (episode 500's), pretrained, or a
+    replay's file; without it, the newest run, and where there is none, pretrained. The games have the seeds
+    SEED, SEED + 1, ..., none of which any training uses.
     """
     controls = Controls(greedy=greedy, speed_level=SPEEDS.index(float(speed)))
     seeds = seeds_from(seed or 0, episodes)

@@ -37,7 +37,7 @@ from pgpong.storage.files import Chunk, write_atomically
 Meta = dict[str, str | int | float | bool | None]
 Arrays = dict[str, npt.NDArray[Any]]
 
-DTYPES = ("<f4", "<f8", "<i4", "<i8", "|i1", "|u1", "<u2")
+DTYPES = ("<f2", "<f4", "<f8", "<i4", "<i8", "|i1", "|u1", "<u2")
 MOST_ARRAYS = 64
 MOST_DIMENSIONS = 4
 LONGEST_TEXT = 1 << 16  # bytes of JSON

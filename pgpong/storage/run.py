@@ -23,6 +23,8 @@ from pgpong.errors import DiskError, RunError
 from pgpong.storage.files import reporting, sync_folder, write_atomically
 
 RUNS = Path("runs")
+PRETRAINED = "pretrained"
+SHIPPED = Path(__file__).parent.parent / "data" / "pretrained.npz"
 
 
 class Run:
@@ -149,9 +151,10 @@ def _last_written(run: Run) -> float:
 
 
 def find_agent(reference: str) -> Path:
-    """Find the file that AGENT names: a file, a run (its best), RUN@latest, RUN@best or RUN@500.
+    """Find the file that AGENT names: a file, a run (its best), RUN@latest, RUN@best, RUN@500, `pretrained`.
 
-    A run that has no best yet, for want of 100 episodes, is represented by its latest.
+    A run that has no best yet, for want of 100 episodes, is represented by its latest. With "" it is the
+    newest run, and where there is none, the agent that ships with the package.
 
     Raises:
         RunError: there is no such run, or it has no such agent.
@@ -160,8 +163,8 @@ def find_agent(reference: str) -> Path:
     if os.path.lexists(file) and not file.is_dir():  # a pipe, say, is refused by its reader
         return file
     name, _, which = reference.partition("@")
-    if name == "pretrained":
-        raise RunError("this version ships no pretrained agent: train one with 'pgpong train'")
+    if reference == PRETRAINED or not (reference or list_runs()):
+        return SHIPPED
     run = find_run(name or None)
     if not which:
         which = "best" if run.best.is_file() else "latest"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pgpong.agent import Agent
 from pgpong.errors import FileFormatError, RunError
 from pgpong.storage.replay import SUFFIX, Replay
-from pgpong.storage.run import Run, find_agent
+from pgpong.storage.run import PRETRAINED, SHIPPED, Run, find_agent
 from pgpong.viewing.playback import Playback, Player, Scene, agent_player, play, play_replay
 from pgpong.viewing.watching import Controls
 
@@ -80,6 +80,8 @@ def call(path: Path) -> str:
     >>> call(Path("runs/night/checkpoints/update-000120.npz")), call(Path("mine.npz"))
     ('night update 120', 'mine.npz')
     """
+    if path == SHIPPED:
+        return PRETRAINED
     if path.parent.name != "checkpoints":
         return str(path)
     which, _, number = path.stem.partition("-")

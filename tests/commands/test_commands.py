@@ -140,7 +140,6 @@ def test_bench_measures_both_in_turn(cli):
         (["resume"], "no run here yet"),
         (["resume", "nobody"], "no run at nobody"),
         (["evaluate", "nobody"], "no run at nobody"),
-        (["evaluate", "pretrained"], "ships no pretrained agent"),
         (["evaluate", "--episodes", "0"], "0 is not in the range"),
         (["bench", "--recipe", "slow"], "unknown recipe"),
     ],

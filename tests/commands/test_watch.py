@@ -159,7 +159,6 @@ def test_the_choice_of_where(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["watch"], "no run here yet: 'pgpong train' starts one"),
         (["watch", "--follow"], "no run here yet: 'pgpong train' starts one"),
         (["watch", "nobody"], "no run at nobody"),
         (["watch", "nobody", "--follow"], "no run at nobody"),

@@ -356,7 +356,7 @@ ATTACKS = {
     "records": (DTYPE, saying('"W1", "<f4"', '"W1", [["a", "<f4"]]')),
     "code as a dtype": (DTYPE, saying('"W1", "<f4"', '"W1", "__import__(\'os\')"')),
     "big endian": (DTYPE, forged(W1=W1.astype(">f4"))),
-    "half precision": (DTYPE, forged(W1=W1.astype("<f2"))),
+    "short whole numbers": (DTYPE, forged(W1=W1.astype("<i2"))),
     "complex": (DTYPE, forged(W1=W1.astype("<c8"))),
     "dates": (DTYPE, forged(W1=np.zeros((1, 6400), "<M8[s]"))),
     "negative dimension": (DIMENSIONS, saying("[1, 6400]", "[-1, -6400]")),

@@ -108,7 +108,7 @@ FILES = {
     "other sizes": ("was made for", save(tensors(W2=np.zeros(3, np.float32)), texts())),
     "another picture": (UNFIT, save(tensors(W1=W1[:, 1:].copy()), texts())),
     "two precisions": (UNFIT, save(tensors(W2=W2.astype(float)), texts())),
-    "half precision": ("of a dtype among", save(tensors(W1=W1.astype("f2")), texts())),
+    "short whole numbers": ("of a dtype among", save(tensors(W1=W1.astype("i2")), texts())),
     "NaN": ("W1 holds NaN or infinity", save(tensors(W1=W1 * np.nan), texts())),
     "infinity": ("W2 holds NaN or infinity", save(tensors(W2=W2 * np.inf), texts())),
     "cut": (DAMAGED, GOOD[:-1]),

@@ -22,6 +22,7 @@ from pgpong.stopping import Moment, StopConditions
 from pgpong.training import Record
 from pgpong.viewing.progress import LivePanel, PlainLines, Subject, clock, make_display, sparkline
 from tests.conftest import TINY
+from tests.runs import take_terminal
 
 RECORD = Record(
     UpdateStats(entropy=0.5, kl=0.01, clip_share=0.03, grad_norm=1.25, passes=4.0),
@@ -131,8 +132,7 @@ class Terminal:
             stdout=inside,
             stderr=inside,
             start_new_session=True,
-            # The session's controlling terminal: what makes a typed Ctrl-C a SIGINT.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=take_terminal,
         )
         os.close(inside)
         self.seen = ""

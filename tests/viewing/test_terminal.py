@@ -21,6 +21,7 @@ from pgpong.viewing.playback import Playback
 from pgpong.viewing.terminal import HOLD, Hand, Lines, Terminal, decode, find_depth, open_terminal
 from pgpong.viewing.watching import ARROW_DOWN, ARROW_UP, CLOSE, ESCAPE, RELEASE, Controls
 from tests.conftest import TINY
+from tests.runs import take_terminal
 
 ALTERNATE, PICTURE = 1049 << 5, "▀"  # a private mode as pyte keeps it; what every picture has
 
@@ -48,8 +49,7 @@ class Emulator:
             stdout=self.inside,
             stderr=self.inside,
             start_new_session=True,
-            # The session's controlling terminal: what makes a typed Ctrl-C a SIGINT.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=take_terminal,
         )
         return self
 
