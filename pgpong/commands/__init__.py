@@ -1,6 +1,9 @@
 """The command line: one module a verb, each thin. `VERBS` is the table of contents."""
 
 import keyword
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 import click
@@ -22,6 +25,18 @@ VERBS = {
 }
 
 
+@contextmanager
+def _ctrl_c_kills() -> Iterator[None]:
+    """Let Ctrl-C end the process while libraries are imported: they may swallow a KeyboardInterrupt."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # not where somebody has had it ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Verbs(click.Group):
     """A group whose commands are looked up in `VERBS`."""
 
@@ -34,7 +49,8 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         module = cmd_name + "_" * keyword.iskeyword(cmd_name)
-        command: click.Command = import_module(f"pgpong.commands.{module}").command
+        with _ctrl_c_kills():
+            command: click.Command = import_module(f"pgpong.commands.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -10,6 +10,7 @@ from pgpong.commands.options import stop_options
 from pgpong.commands.train import run_training, say, take_stop_conditions
 from pgpong.envs.game import find_game
 from pgpong.state import new_state
+from pgpong.stopping import Signals
 from pgpong.storage.checkpoint import load_newest
 from pgpong.storage.lines import read_lines
 from pgpong.storage.lock import RunLock
@@ -30,11 +31,11 @@ def command(run: str | None, **options: Any) -> int:
     found = find_run(run)
     config = found.config
     game = find_game(config.env, config.frameskip, config.sticky)
-    with RunLock(found.folder):
+    with Signals() as stopped, RunLock(found.folder):
         tell = partial(say, Console())
         if found.checkpoints or read_lines(found.metrics):
             state = load_newest(found.checkpoints, config, game, tell)
         else:
             tell("the run was stopped before its first checkpoint: it begins at its beginning")
             state = new_state(config, game)
-        return run_training(found, config, state, stop)
+        return run_training(found, config, state, stop, stopped)

@@ -38,9 +38,10 @@ def command(name: str | None, **options: Any) -> int:
     """
     stop = take_stop_conditions(options)
     config = from_recipe(**{key: value for key, value in options.items() if value is not None})
-    run, config, game = start_run(config, name)
-    with RunLock(run.folder):
-        return run_training(run, config, new_state(config, game), stop)
+    with Signals() as stopped:
+        run, config, game = start_run(config, name)
+        with RunLock(run.folder):
+            return run_training(run, config, new_state(config, game), stop, stopped)
 
 
 def take_stop_conditions(options: dict[str, Any]) -> StopConditions:
@@ -73,7 +74,9 @@ def start_run(config: TrainConfig, name: str | None = None) -> tuple[Run, TrainC
     return run, config, game
 
 
-def run_training(run: Run, config: TrainConfig, state: TrainingState, stop: StopConditions) -> int:
+def run_training(
+    run: Run, config: TrainConfig, state: TrainingState, stop: StopConditions, stopped: Signals
+) -> int:
     """Train until a condition or a signal stops it; save, say how to go on, return the exit status.
 
     The caller holds the run's lock.
@@ -90,7 +93,7 @@ def run_training(run: Run, config: TrainConfig, state: TrainingState, stop: Stop
     began = time.monotonic()
     command = ["pgpong", *sys.argv[1:]]
     repeat = partial(repeat_command, config)
-    with Signals() as stopped, Recorder(run, config, state, command, repeat, tell) as recorder:
+    with Recorder(run, config, state, command, repeat, tell) as recorder:
         subject = Subject(title, state.progress, history, stop, lambda: recorder.saved_at)
         with make_display(console, subject) as display:
             reason = stop.reached(state.progress, 0.0)
