@@ -21,7 +21,7 @@ FORMAT = "pgpong replay 1"
 SUFFIX = ".replay"
 DOWN, UP, STAY = 0, 1, 2  # an agent only ever moves; a person may stay
 
-_KEYS = {"format": str, "seed": int, "score": int, "screen": int, "ale_py": str}
+_KEYS = {"format": str, "seed": int, "steps": int, "score": int, "screen": int, "ale_py": str}
 _PROVENANCE = "provenance."
 
 
@@ -46,13 +46,14 @@ class Replay:
         meta: Meta = {
             "format": FORMAT,
             "seed": self.seed,
+            "steps": len(self.actions),
             "score": self.score,
             "screen": self.screen,
             "ale_py": self.ale_py,
             **pack_game(self.game),
             **{f"{_PROVENANCE}{key}": value for key, value in self.provenance.items()},
         }
-        write_arrays(Path(path), meta, {"actions": self.actions})
+        write_arrays(Path(path), meta, {"actions": _pack(self.actions)})
 
     @classmethod
     def load(cls, path: str | Path) -> "Replay":
@@ -74,12 +75,25 @@ class Replay:
             or arrays.keys() != {"actions"}
             or actions.ndim != 1
             or actions.dtype != np.uint8
-            or actions.max(initial=0) > STAY
+            or values[1] < 0
+            or not 0 <= values[2] <= 4 * len(actions) < values[2] + 4
+            or _unpack(actions).max(initial=0) > STAY
         ):
             raise FileFormatError(f"{path} is not a whole replay")
-        _, seed, score, screen, ale_py = values
+        _, seed, steps, score, screen, ale_py = values
         provenance = {k.removeprefix(_PROVENANCE): v for k, v in meta.items() if k.startswith(_PROVENANCE)}
-        return cls(unpack_game(path, meta), seed, actions, score, screen, ale_py, provenance)
+        return cls(unpack_game(path, meta), seed, _unpack(actions)[:steps], score, screen, ale_py, provenance)
+
+
+def _pack(actions: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Put four actions into a byte."""
+    return np.packbits(np.stack([actions >> 1, actions & 1], axis=1).reshape(-1))
+
+
+def _unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Take the actions out again, and up to three zeros that fill the last byte."""
+    high, low = np.unpackbits(packed).reshape(-1, 2).T
+    return 2 * high + low
 
 
 class Shelf:

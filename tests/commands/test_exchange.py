@@ -78,7 +78,6 @@ def test_of_a_checkpoint_the_agent_alone_is_exported(cli, folder, tiny_run, refe
         (["import", "save.p", "--out", "x.npz", "--env", "Pong-v77"], 2, "unknown environment 'Pong-v77'"),
         (["import", "unfit.p", "--out", "x.npz"], 2, "do not fit together"),
         (["export", "nobody", "--out", "x.npz"], 1, "no run at nobody"),
-        (["export", "newest", "--out", "x.npz"], 1, "no run at newest"),
         (["export", "here", "--out", "x.npz"], 1, "no run at here"),
         (["export", "save.p", "--out", "x.npz"], 2, "was not written by pgpong"),
         (["export", "model.npz"], 2, "Missing option '--out'"),
