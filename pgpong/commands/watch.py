@@ -8,6 +8,7 @@ import click
 
 from pgpong.agent import Agent
 from pgpong.errors import SettingError
+from pgpong.rollout import FIRST_TRAINING_SEED
 from pgpong.storage.run import find_run
 from pgpong.viewing.sources import (
     Episodes,
@@ -21,7 +22,6 @@ from pgpong.viewing.terminal import open_terminal
 from pgpong.viewing.watching import SPEEDS, Controls, Viewer, watch
 
 WINDOW, TERMINAL = "window", "terminal"
-SEEDS = 2**31  # above are those of trainings
 
 viewer_option = click.option(
     "--in", "where", type=click.Choice([WINDOW, TERMINAL]), help="where to show it [a window if possible]"
@@ -39,7 +39,7 @@ q      quit
 @click.command("watch", epilog=KEYS)
 @click.argument("agent", default="")
 @viewer_option
-@click.option("--seed", type=click.IntRange(0, SEEDS - 1), help="of the first game [0]")
+@click.option("--seed", type=click.IntRange(0, FIRST_TRAINING_SEED - 1), help="of the first game [0]")
 @click.option("--greedy", is_flag=True, help="take the likelier action instead of sampling")
 @click.option("--episodes", type=click.IntRange(min=1), help="games to play [until q]")
 @click.option("--follow", is_flag=True, help="take up each new checkpoint of a run that trains")

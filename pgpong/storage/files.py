@@ -26,15 +26,27 @@ def write_atomically(path: Path, chunks: Sequence[Chunk]) -> None:
         DiskError: the system refused, or what it wrote does not read back; what stood at `path` is still
             there. If nothing but the last flush failed, that of the folder, the new file is there instead.
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     views = [memoryview(chunk).cast("B") for chunk in chunks if memoryview(chunk).nbytes]
+    with replacing(path) as temporary, opened(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL) as handle:
+        for view in views:
+            write_all(handle, view)
+        os.fsync(handle)
+        _verify(handle, views)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Name a file beside `path` for the block to write and flush; it takes the place of what stood there.
+
+    If the block fails it vanishes instead, and what stood at `path` is still there.
+
+    Raises:
+        DiskError: the system refused, in the block or after it.
+    """
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     with reporting(f"cannot write {path}"):
         try:
-            with opened(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL) as handle:
-                for view in views:
-                    write_all(handle, view)
-                os.fsync(handle)
-                _verify(handle, views)
+            yield temporary
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):

@@ -24,7 +24,7 @@ from PIL.GifImagePlugin import getdata
 from pgpong.agent import Agent
 from pgpong.envs.game import Game
 from pgpong.errors import RunError, SettingError
-from pgpong.storage.files import opened, reporting, sync_folder
+from pgpong.storage.files import opened, replacing
 from pgpong.storage.replay import Replay
 from pgpong.viewing.overlay import RGB, screen, title_card, with_caption, with_panel
 from pgpong.viewing.playback import FRAMES_PER_SECOND, Playback, Scene, agent_player, play, play_replay
@@ -181,20 +181,12 @@ def _whole(path: Path) -> Iterator[Path]:
     Raises:
         DiskError: the system refused.
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
-    with reporting(f"cannot write {path}"):
-        try:
-            with opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL):
-                pass
-            yield temporary
-            with opened(temporary, os.O_RDWR) as handle:
-                os.fsync(handle)
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-        sync_folder(path.parent)
+    with replacing(path) as temporary:
+        with opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL):
+            pass
+        yield temporary
+        with opened(temporary, os.O_RDWR) as handle:
+            os.fsync(handle)
 
 
 class _Writer(Protocol):
