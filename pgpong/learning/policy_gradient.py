@@ -35,6 +35,8 @@ class UpdateStats:
     clip_share: float  # of steps whose ratio was out of bounds, 0 to 1
     grad_norm: float  # before it is shortened
     passes: float  # done, of those that were asked for
+    W1_norm: float  # Euclidean, of the weights that the update left
+    W2_norm: float
 
 
 def make_optimizer(policy: Policy, config: TrainConfig) -> Optimizer:
@@ -81,7 +83,9 @@ def update(
         for name, array in arrays.items():
             require_finite(f"{what} of {name}", array, policy.xp)
     mean_entropy, _, clip_share, norm = np.mean(seen, axis=0).tolist()
-    return UpdateStats(mean_entropy, kl, clip_share, norm, len(seen) / min(config.minibatches, len(batch)))
+    passes = len(seen) / min(config.minibatches, len(batch))
+    W1_norm, W2_norm = (norm_of({name: policy.parameters[name]}, policy.xp) for name in ("W1", "W2"))
+    return UpdateStats(mean_entropy, kl, clip_share, norm, passes, W1_norm, W2_norm)
 
 
 def minibatches(steps: int, config: TrainConfig, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:

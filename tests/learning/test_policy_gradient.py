@@ -159,6 +159,18 @@ def test_a_long_gradient_is_shortened():
     assert math.sqrt(squares) == pytest.approx(1e-3)
 
 
+def test_the_norms_are_those_of_the_weights_that_the_update_left():
+    config = from_recipe("fast", passes=1)
+    policy = make_policy()
+    before = np.linalg.norm(policy.W1)
+    stats = update(
+        policy, make_optimizer(policy, config), make_batch(policy=policy), config, np.random.default_rng(0)
+    )
+    assert stats.W1_norm == pytest.approx(np.linalg.norm(policy.W1))
+    assert stats.W2_norm == pytest.approx(np.linalg.norm(policy.W2))
+    assert abs(stats.W1_norm - before) > 1e-3
+
+
 def test_equal_returns_move_nothing():
     policy = make_policy()
     before = policy.W1.copy()
