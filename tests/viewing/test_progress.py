@@ -25,7 +25,9 @@ from tests.conftest import TINY
 from tests.runs import take_terminal
 
 RECORD = Record(
-    UpdateStats(entropy=0.5, kl=0.01, clip_share=0.03, grad_norm=1.25, passes=4.0, W1_norm=200.0, W2_norm=1.0),
+    UpdateStats(
+        entropy=0.5, kl=0.01, clip_share=0.03, grad_norm=1.25, passes=4.0, W1_norm=200.0, W2_norm=1.0
+    ),
     [Episode(-20, 900, 3600, 7, 0, b"")],
     steps=1000,
     games_seconds=0.6,
