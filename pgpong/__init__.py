@@ -24,6 +24,7 @@ _HOME = {
     "make": "pgpong.envs.wrappers",
     "make_vec": "pgpong.envs.vector",
     "new_state": "pgpong.state",
+    "read_run": "pgpong.storage.history",
     "show": "pgpong.viewing.notebook",
     "train": "pgpong.training",
 }

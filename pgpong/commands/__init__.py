@@ -17,6 +17,7 @@ VERBS = {
     "watch": "See an agent play: in a window, in this terminal, while it trains.",
     "play": "Play yourself against the built-in opponent.",
     "record": "Film an agent or a replay, or how a run learned.",
+    "plot": "Draw filters, learning curve and more into a file.",
     "runs": "List the runs here.",
     "export": "Write an agent to a file for other people and programs.",
     "import": "Make a model file of a save.p of 2016 or of a .safetensors file.",

@@ -8,7 +8,7 @@ import click
 from pgpong.agent import Agent
 from pgpong.evaluation import Evaluation, evaluate
 from pgpong.storage.replay import Shelf
-from pgpong.storage.run import find_agent
+from pgpong.storage.run import find_agent, run_of
 
 
 @click.command("evaluate")
@@ -27,7 +27,8 @@ def command(agent: str, episodes: int, seed: int, greedy: bool, replays: Path | 
     replays: in the run's folder if the agent is a run's.
     """
     path = find_agent(agent)
-    folder = replays or replays_of(path)
+    run = run_of(path)
+    folder = replays or (run.folder / "replays" if run else None)
     shelf = Shelf(folder, "evaluation-") if folder else None
     keep = shelf.consider if shelf else lambda replay: None
     result = evaluate(Agent.load(path), episodes, seed, greedy=greedy, keep=keep)
@@ -37,12 +38,6 @@ def command(agent: str, episodes: int, seed: int, greedy: bool, replays: Path | 
         click.echo(json.dumps({"agent": str(path), **result.as_dict()}))
     else:
         click.echo(summary(str(path), result))
-
-
-def replays_of(agent: Path) -> Path | None:
-    """Name the folder of replays of the run that an agent's file belongs to, None if to none."""
-    run = agent.absolute().parent.parent
-    return run / "replays" if agent.parent.name == "checkpoints" and (run / "config.toml").is_file() else None
 
 
 def summary(agent: str, result: Evaluation) -> str:

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.status import Status
 
 from pgpong.agent import Agent
-from pgpong.errors import RunError, SettingError
+from pgpong.errors import SettingError
 from pgpong.rollout import FIRST_TRAINING_SEED
 from pgpong.storage.files import reporting
 from pgpong.storage.replay import Replay
-from pgpong.storage.run import Run, find_agent, find_run
+from pgpong.storage.run import Run, find_agent, find_run, run_of
 from pgpong.viewing.film import (
     CARD,
     Look,
@@ -82,7 +82,7 @@ def command(
     if growth:
         _refuse("growth shows one game of each agent", episodes=episodes)
         run = find_run(agent or None)
-        kept = kept_agents(run)
+        kept = run.kept_agents
         origin, name = kept[0], "growth"
         pictures = growth_pictures(run, kept, look, seed or 0, greedy=greedy, seconds=seconds)
     else:
@@ -99,7 +99,9 @@ def command(
             name = f"{origin.stem}-seed{seeds[0]}{'-greedy' * greedy}"
             pictures = games_pictures(subject, seeds, look, greedy=greedy, seconds=seconds)
     if out is None:
-        out = films_folder(origin) / (name + (".mp4" if can_write_mp4() else ".gif"))
+        filmed = run_of(origin)
+        folder = filmed.folder / "films" if filmed else Path()
+        out = folder / (name + (".mp4" if can_write_mp4() else ".gif"))
     check_target(out, overwrite)
     length = write(out, pictures, overwrite)
     click.echo(f"{out}: {clock(length)}, {os.path.getsize(out) / 1e6:.1f} MB")
@@ -114,20 +116,6 @@ def games_pictures(
             which = f"game {number} of {len(seeds)} · seed {seed}"
             yield from card_pictures(look, agent.game, look.title, which, str(agent.game))
         yield from excerpt(agent_pictures(agent, seed, look, greedy=greedy), seconds)
-
-
-def kept_agents(run: Run) -> list[Path]:
-    """List the agents that a run has kept for good, the earliest first.
-
-    Raises:
-        RunError: there is none.
-    """
-    kept = sorted((run.folder / "checkpoints").glob("episode-*.npz"))
-    if not kept:
-        raise RunError(
-            f"{run.folder} has kept no agent yet: it keeps one every {run.config.keep_every} episodes"
-        )
-    return kept
 
 
 def growth_pictures(
@@ -176,12 +164,6 @@ def spread(paths: list[Path], most: int) -> list[Path]:
     if len(paths) <= most:
         return paths
     return [paths[round(n * (len(paths) - 1) / max(1, most - 1))] for n in range(most)]
-
-
-def films_folder(origin: Path) -> Path:
-    """Name the folder of films for what `origin` holds: its run's, or the working folder."""
-    run = origin.parent.parent
-    return run / "films" if (run / "config.toml").is_file() else Path()
 
 
 def write(out: Path, pictures: Iterator[Picture], overwrite: bool) -> float:

@@ -102,6 +102,19 @@ class Run:
         """Name the file of the agent kept when `episode` episodes had been played."""
         return self.folder / "checkpoints" / f"episode-{episode:06d}.npz"
 
+    @property
+    def kept_agents(self) -> list[Path]:
+        """The agents that the run has kept for good, the earliest first.
+
+        Raises:
+            RunError: there is none.
+        """
+        kept = sorted((self.folder / "checkpoints").glob("episode-*.npz"))
+        if not kept:
+            every = self.config.keep_every
+            raise RunError(f"{self.folder} has kept no agent yet: it keeps one every {every} episodes")
+        return kept
+
     def read_provenance(self) -> dict[str, Any]:
         """Read run.json; empty if it is missing or damaged, for nothing depends on it."""
         try:
@@ -176,6 +189,13 @@ def find_agent(reference: str) -> Path:
         there = [*kept, *(name for name in ("best", "latest") if getattr(run, name).is_file())]
         raise RunError(f"{run.folder} has no agent @{which}; it has: {', '.join(there) or 'none yet'}")
     return Path(path)
+
+
+def run_of(agent: Path) -> Run | None:
+    """Return the run that an agent's file belongs to, None if to none."""
+    run = Run(agent.absolute().parent.parent)
+    inside = agent.parent.name == "checkpoints" and (run.folder / "config.toml").is_file()
+    return run if inside else None
 
 
 def _update_of(checkpoint: Path) -> int:

@@ -1,0 +1,114 @@
+"""The hidden units as numbers: how often each fires, how strongly, what it says, and how much it matters."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from pgpong.agent import Agent
+from pgpong.envs.preprocess import PICTURE_SHAPE, PIXELS
+from pgpong.envs.vector import PongVectorEnv
+from pgpong.errors import SettingError
+from pgpong.learning.batch import Batch
+from pgpong.rollout import Rollout
+
+Floats = npt.NDArray[np.float64]
+
+ORDERS = ("importance", "weight", "firing", "norm", "number")
+GAMES, STEPS = 4, 512  # played to see which neurons fire
+FLASH = PIXELS // 2  # a game's second screen differs from its first in nearly every pixel, its colours
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """Facts on the hidden units, (hidden,) each; `firing` and `strength` are NaN if nothing was played."""
+
+    says: Floats  # W2: positive says up, negative down
+    norm: Floats  # Euclidean length of the row of W1
+    firing: Floats  # share of the steps at which h > 0
+    strength: Floats  # mean h at the steps at which it fires; 0 if it never does
+    steps: int  # that this was counted over
+
+    @property
+    def importance(self) -> Floats:
+        """|W2| times how often the neuron fires."""
+        return np.asarray(np.abs(self.says) * self.firing)
+
+    def order(self, by: str = "importance") -> npt.NDArray[np.int64]:
+        """Return the neurons' numbers (hidden,), those first that matter most; equals by their number.
+
+        Raises:
+            SettingError: there is no such order.
+        """
+        if by not in ORDERS:
+            raise SettingError(f"unknown order {by!r}: use {', '.join(ORDERS)}")
+        values = {
+            "importance": self.importance,
+            "weight": np.abs(self.says),
+            "firing": self.firing,
+            "norm": self.norm,
+            "number": -np.arange(len(self.says)),
+        }
+        return np.argsort(-values[by], kind="stable")
+
+
+def look_at_neurons(agent: Agent, batch: Batch | None) -> Neurons:
+    """Sum up what each neuron did on the steps of `batch`, if there is one."""
+    W1, W2 = (np.asarray(a, np.float64) for a in (agent.policy.W1, agent.policy.W2))
+    firing, strength = np.full(len(W2), np.nan), np.full(len(W2), np.nan)
+    if batch is not None:
+        h, _ = agent.policy.forward(batch.frames)  # (n, hidden)
+        fires = np.count_nonzero(h > 0, axis=0)
+        firing = fires / len(batch)
+        strength = h.sum(axis=0, dtype=np.float64) / np.maximum(fires, 1)
+    return Neurons(W2, np.linalg.norm(W1, axis=1), firing, strength, 0 if batch is None else len(batch))
+
+
+def play_rallies(agent: Agent, games: int = GAMES, steps: int = STEPS, seed: int = 0) -> Batch:
+    """Let the agent play `games` at once for about `steps` each; return the rallies that ended meanwhile.
+
+    The same seed brings the same rallies. No score is published of them.
+
+    Raises:
+        SettingError: the agent sees more than difference frames.
+    """
+    if agent.policy.W1.shape[1] != PIXELS:
+        raise SettingError(
+            f"the agent sees {agent.policy.W1.shape[1]:,} pixels, the game shows {PIXELS:,}: "
+            "use an order that needs no game (weight, norm, number)"
+        )
+    with (
+        threadpool_limits(1),
+        closing(PongVectorEnv(agent.game, games)) as env,
+    ):  # the cores are the emulator's
+        played = Rollout([env], np.random.default_rng(seed), steps).play(agent.policy)
+    assert played is not None  # nobody stops it
+    return played.batch[np.diff(played.batch.frames.indptr) < FLASH]
+
+
+def pictures_of(W1: npt.NDArray[Any]) -> Floats:
+    """Return the rows of W1 (n, k · 6400) as pictures (n, 80, k · 80), the k inputs side by side.
+
+    Raises:
+        SettingError: the rows are not whole pictures.
+    """
+    n, pixels = W1.shape
+    if pixels % PIXELS:
+        raise SettingError(f"expected rows of whole 80x80 pictures, got {pixels:,} pixels")
+    height, width = PICTURE_SHAPE
+    tiles = np.asarray(W1, np.float64).reshape(n, -1, height, width)  # (n, k, 80, 80)
+    return tiles.transpose(0, 2, 1, 3).reshape(n, height, -1)
+
+
+def check_neurons(numbers: list[int], hidden: int) -> None:
+    """Check that there are such neurons.
+
+    Raises:
+        SettingError: one is out of range.
+    """
+    for number in numbers:
+        if not 0 <= number < hidden:
+            raise SettingError(f"neuron {number}: the agent has neurons 0 to {hidden - 1}")

@@ -1,0 +1,60 @@
+"""What a figure is of: an agent or a run, however it is named; and how a title calls it."""
+
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from pgpong.agent import Agent
+from pgpong.errors import NonFiniteError, RunError
+from pgpong.storage.history import History, read_run
+from pgpong.storage.run import Run, find_agent
+
+AnyAgent: TypeAlias = Agent | str | Path  # an agent, or what `pgpong watch` takes: a file, a run, RUN@500
+AnyRun: TypeAlias = History | Run | str | Path  # a run that was read, or its folder or name
+
+
+def take_agent(agent: AnyAgent) -> Agent:
+    """Return the agent, read from its file where it is named.
+
+    Raises:
+        RunError: there is no such run or agent.
+        FileFormatError: the file is damaged, or no agent's.
+        NonFiniteError: a weight is NaN or infinite.
+    """
+    if not isinstance(agent, Agent):
+        agent = Agent.load(find_agent(str(agent)))
+    for name, weights in agent.policy.parameters.items():
+        if not np.isfinite(weights).all():
+            raise NonFiniteError(f"{name} of the agent holds NaN or infinity: there is nothing to draw")
+    return agent
+
+
+def take_run(run: AnyRun, *, finished: bool = False) -> History:
+    """Return what the run has been so far; with `finished`, at least one of its episodes must be.
+
+    Raises:
+        RunError: there is no such run, its logs are damaged, or they are empty yet.
+    """
+    history = run if isinstance(run, History) else read_run(run)
+    if not history.updates.rows:
+        raise RunError(f"{history.name} has no update yet: 'pgpong resume {history.name}' goes on with it")
+    if finished and not history.episodes.rows:
+        raise RunError(
+            f"{history.name} has no finished episode yet: 'pgpong resume {history.name}' goes on with it"
+        )
+    return history
+
+
+def call_agent(agent: Agent) -> str:
+    """Name run, environment id and episode of an agent."""
+    run, episode = (agent.provenance.get(key) for key in ("run", "episode"))
+    parts = ["an agent" if run is None else str(run), agent.game.id]
+    if isinstance(episode, int):
+        parts.append(f"episode {episode:,}")
+    return " · ".join(parts)
+
+
+def call_run(history: History) -> str:
+    """Name run, environment id and episode of a run."""
+    return f"{history.name} · {history.game.id} · episode {history.updates['episode'][-1]:,}"
