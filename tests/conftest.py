@@ -11,6 +11,7 @@ TALLIES: list[str] = []
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="run the robustness tests at full length (hours)")
+    parser.addoption("--store-pictures", action="store_true", help="draw the stored pictures of figures anew")
 
 
 def pytest_terminal_summary(terminalreporter):

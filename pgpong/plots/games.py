@@ -75,9 +75,9 @@ def activations(agent: AnyAgent, *, step: int = 75, seed: int = 0, ax: Axes | No
     for place in places[len(hardest) :]:
         place.set_axis_off()
     logit, part = float(z[0]), float(contributions[hardest].sum())
-    sums = f"these add {part:+.2f} to the logit {logit:+.2f}: probability of up {scene.probability:.0%}"
-    style.title(ax, f"The {len(hardest)} neurons that fire hardest at step {step}; {sums}",
-                f"{call_agent(agent)} · seed {seed}", above=12)  # fmt: skip
+    sums = f"the {len(hardest)} neurons that fire hardest add {part:+.2f} to the logit {logit:+.2f}"
+    what = f"What fires at step {step}: probability of up {scene.probability:.0%}"
+    style.title(ax, what, f"{call_agent(agent)} · seed {seed} · {sums}", above=12)
     return figure
 
 

@@ -82,7 +82,7 @@ def curve(*runs: AnyRun, against: str = "episodes", reference: bool = True, ax: 
         xlabel=axis.label, ylabel="score (points won less lost)", ylim=(_LOWEST - 0.7, _HIGHEST + 0.7), xlim=0
     )
     ax.set_yticks(range(_LOWEST, _HIGHEST + 1, 7))
-    ax.legend(fontsize="small", frameon=False, loc="best")
+    ax.legend(fontsize="small", frameon=False, loc="best", markerscale=2)
     style.title(ax, "Learning curve", _name(histories))
     return figure
 

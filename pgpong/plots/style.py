@@ -5,6 +5,7 @@ force: `with matplotlib.rc_context(style.DARK): ...` makes a dark one.
 """
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,12 @@ BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, ORANGE = (tuple(part / 255 for part in colour) for colour in (CAME, GONE))
 LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 
-# An arrow beside the colour: nobody has to tell them by the colour alone.
-UP, DOWN = ("▲", SKY), ("▼", ORANGE)
+# What says up or down: an arrow beside the colour, so that nobody has to tell them by the colour alone. These
+# are darker than sky and orange, to be read as text on white as well as on black.
+UP, DOWN = ("▲", "#1F83B4"), ("▼", "#B86500")
 
 FORMATS = (".png", ".svg", ".pdf")
+_PLAIN_WIDTH = 0.775  # share of a figure that its only axes take before there is a layout
 RESOLUTION = 150  # pixels an inch, in PNG
 
 LIGHT: dict[str, Any] = {}
@@ -90,8 +93,18 @@ def panels(
 
 
 def title(ax: Axes, what: str, where: str, *, above: float = 0) -> None:
-    """Write what is shown, and under it, smaller, where it comes from; `above` leaves so many points free."""
-    ax.set_title(what, loc="left", fontweight="bold", fontsize="large", pad=24 + above)
+    """Write what is shown, and under it, smaller, where it comes from; `above` leaves so many points free.
+
+    Both are broken into lines where they are wider than the axes.
+    """
+    # Inches, as they will be about: the layout gives an axes more than the margins of a plain one leave.
+    share = min(1.0, ax.get_position().width / _PLAIN_WIDTH)
+    width = share * ax.figure.bbox.width / ax.figure.dpi
+    what, where = (
+        textwrap.fill(text, round(width * letters)) for text, letters in ((what, 8.5), (where, 14))
+    )
+    lines = where.count("\n") + 1
+    ax.set_title(what, loc="left", fontweight="bold", fontsize="large", pad=above + 12 + 12 * lines)
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
     ax.annotate(where, (0, 1), (0, 8 + above), fontsize="small", alpha=0.75, **place)
 

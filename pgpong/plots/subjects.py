@@ -37,12 +37,13 @@ def take_run(run: AnyRun, *, finished: bool = False) -> History:
         RunError: there is no such run, its logs are damaged, or they are empty yet.
     """
     history = run if isinstance(run, History) else read_run(run)
-    if not history.updates.rows:
-        raise RunError(f"{history.name} has no update yet: 'pgpong resume {history.name}' goes on with it")
-    if finished and not history.episodes.rows:
-        raise RunError(
-            f"{history.name} has no finished episode yet: 'pgpong resume {history.name}' goes on with it"
-        )
+    for missing, what in (
+        (finished and not history.episodes.rows, "finished episode"),
+        (not history.updates.rows, "update"),
+    ):
+        if missing:
+            name = history.name
+            raise RunError(f"{name} has no {what} yet: 'pgpong resume {name}' goes on with it")
     return history
 
 

@@ -193,7 +193,7 @@ def find_agent(reference: str) -> Path:
 
 def run_of(agent: Path) -> Run | None:
     """Return the run that an agent's file belongs to, None if to none."""
-    run = Run(agent.absolute().parent.parent)
+    run = Run(agent.parent.parent)
     inside = agent.parent.name == "checkpoints" and (run.folder / "config.toml").is_file()
     return run if inside else None
 
