@@ -34,7 +34,7 @@ _GRID, _ROWS = 40, 8  # neurons shown unless another number is asked for
 _INCH = 70  # pixels of a mosaic
 _GAP = 4  # pixels of a mosaic between two tiles
 _LABEL = 14  # pixels of a mosaic between two rows, for what stands below a tile
-_HEAD = 0.55  # inches, for the title
+_HEAD = 0.8  # inches, for the title
 
 
 def filters(
@@ -224,7 +224,7 @@ def _canvas_of_tiles(
     """Make a canvas for tiles (n, height, width) in rows of `columns`."""
     n, height, width = tiles.shape
     across, down = columns * (width + _GAP), -(-n // columns) * (height + gap)
-    return style.canvas(ax, max(4.5, across / _INCH), down / _INCH + _HEAD + above)
+    return style.canvas(ax, max(4.5, across / _INCH + 0.2), down / _INCH + _HEAD + above)
 
 
 def _draw_tiles(

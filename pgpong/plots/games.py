@@ -242,7 +242,7 @@ def _draw_match(ax: Axes, agent: Agent, i: int, scene: Scene) -> None:
 
 def _draw_credit(ax: Axes, played: Rally, gamma: float) -> None:
     steps = played.first_step + np.arange(len(played.scenes))
-    chosen = style.tidy(ax.inset_axes((0, 0.32, 1, 0.22)))
+    chosen = style.tidy(ax.inset_axes((0, 0.33, 1, 0.25)))
     chosen.plot(steps, played.probability, color="0.5", linewidth=1)
     for up, (_, colour) in ((True, style.UP), (False, style.DOWN)):
         which = played.up == up

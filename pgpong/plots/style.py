@@ -16,6 +16,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pgpong.errors import SettingError
 from pgpong.storage.files import write_atomically
@@ -34,6 +35,7 @@ UP, DOWN = ("▲", "#1F83B4"), ("▼", "#B86500")
 
 FORMATS = (".png", ".svg", ".pdf")
 _PLAIN_WIDTH = 0.775  # share of a figure that its only axes take before there is a layout
+_MARGIN = 0.1  # inches
 RESOLUTION = 150  # pixels an inch, in PNG
 
 LIGHT: dict[str, Any] = {}
@@ -54,7 +56,8 @@ class Picture(Figure):
 def canvas(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
     """Return what to draw on: `ax` and its figure, or the axes that fill a new figure, in inches."""
     if ax is None:
-        figure: Figure = Picture(figsize=(width, height), layout="constrained")
+        layout = ConstrainedLayoutEngine(w_pad=_MARGIN, h_pad=_MARGIN)
+        figure: Figure = Picture(figsize=(width, height), layout=layout)
         return figure, figure.add_subplot()
     return ax.figure.get_figure(root=True), ax
 
