@@ -18,6 +18,7 @@ VERBS = {
     "play": "Play yourself against the built-in opponent.",
     "record": "Film an agent or a replay, or how a run learned.",
     "plot": "Draw filters, learning curve and more into a file.",
+    "report": "Write one HTML page about a run: curve, filters, film, settings.",
     "runs": "List the runs here.",
     "export": "Write an agent to a file for other people and programs.",
     "import": "Make a model file of a save.p of 2016 or of a .safetensors file.",

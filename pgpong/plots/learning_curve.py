@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from pgpong.errors import SettingError
+from pgpong.errors import RunError, SettingError
 from pgpong.plots import style
 from pgpong.plots.reference import reference_curves
 from pgpong.plots.subjects import AnyRun, call_run, take_run
@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 _POINTS = 200  # of a band
 _SMOOTH = 20  # updates in the running mean of the training sheet
+_NEEDED = ("entropy", "kl", "clip_share", "passes", "grad_norm", "batch_steps")
 _LOWEST, _HIGHEST = -21, 21
 
 
@@ -102,6 +103,9 @@ def training(run: AnyRun, *, against: str = "updates", columns: int = 4, ax: Axe
     if columns < 1 or len(_SHEET) % columns:
         raise SettingError(f"expected 1, 2, 4 or 8 columns, got {columns}")
     history = take_run(run)
+    for name in _NEEDED:
+        if name not in history.updates:
+            raise RunError(f"{history.run.metrics} is no whole log of a run: it has no {name!r}")
     rows = -(-len(_SHEET) // columns)
     figure, ax = style.canvas(ax, 3.2 * columns, 2.4 * rows + 0.6)
     x = history.updates[axis.count] / axis.unit
@@ -158,14 +162,9 @@ def _draw_run(ax: Axes, history: History, axis: Axis, line: Curve) -> None:
 def _draw_runs(ax: Axes, histories: list[History], curves: list[Curve]) -> None:
     for k, (history, line) in enumerate(zip(histories, curves, strict=True)):
         colour, dashes = style.LINES[k % len(style.LINES)], ("-", "--", ":")[k // len(style.LINES) % 3]
-        ax.plot(
-            line.x,
-            line.mean,
-            dashes,
-            color=colour,
-            linewidth=1,
-            label=f"{history.name}, seed {history.config.seed}",
-        )
+        name = history.name.replace("$", r"\$")  # no formula
+        label = f"seed {history.config.seed}: {name}"
+        ax.plot(line.x, line.mean, dashes, color=colour, linewidth=1, label=label)
     x, mean, low, high = band(curves)
     ink = rcParams["text.color"]
     ax.fill_between(x, low, high, color=ink, alpha=0.1, linewidth=0, label="lowest to highest")
@@ -299,7 +298,7 @@ def _norms(ax: Axes, x: Floats, history: History) -> None:
 def _speed(ax: Axes, x: Floats, history: History) -> None:
     _heading(ax, "speed")
     updates = history.updates
-    seconds = sum(updates[f"{part}_seconds"] for part in ("games", "network", "update"))
+    seconds = np.maximum(np.diff(updates["seconds"], prepend=0.0), 1e-3)  # as they are rounded
     _thin_and_thick(ax, x, updates["batch_steps"] / seconds, style.BLUE)
     ax.set_ylim(0)
     ax.set_ylabel("steps/s", fontsize="x-small")

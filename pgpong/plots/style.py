@@ -33,6 +33,8 @@ LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 # are darker than sky and orange, to be read as text on white as well as on black.
 UP, DOWN = ("▲", "#1F83B4"), ("▼", "#B86500")
 
+TITLE = "title"  # the id of both lines of a figure's title
+
 FORMATS = (".png", ".svg", ".pdf")
 _PLAIN_WIDTH = 0.775  # share of a figure that its only axes take before there is a layout
 _MARGIN = 0.1  # inches
@@ -107,9 +109,11 @@ def title(ax: Axes, what: str, where: str, *, above: float = 0) -> None:
         textwrap.fill(text, round(width * letters)) for text, letters in ((what, 8.5), (where, 14))
     )
     lines = where.count("\n") + 1
-    ax.set_title(what, loc="left", fontweight="bold", fontsize="large", pad=above + 12 + 12 * lines)
-    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    ax.annotate(where, (0, 1), (0, 8 + above), fontsize="small", alpha=0.75, **place)
+    large: dict[str, Any] = {"fontweight": "bold", "fontsize": "large", "pad": above + 12 + 12 * lines}
+    small: dict[str, Any] = {"fontsize": "small", "alpha": 0.75, "textcoords": "offset points"}
+    own: dict[str, Any] = {"gid": TITLE, "parse_math": False}  # a run's name may hold dollar signs
+    ax.set_title(what, loc="left", **large, **own)
+    ax.annotate(where, (0, 1), (0, 8 + above), xycoords="axes fraction", **small, **own)
 
 
 def below(ax: Axes, text: str, colour: Any) -> None:

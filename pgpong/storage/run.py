@@ -119,7 +119,7 @@ class Run:
         """Read run.json; empty if it is missing or damaged, for nothing depends on it."""
         try:
             provenance = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return provenance if isinstance(provenance, dict) else {}
 

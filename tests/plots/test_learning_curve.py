@@ -69,15 +69,22 @@ def test_several_runs_have_a_mean_and_a_band(folder):
     figure = plots.curve(*runs, reference=False)
     labels = labels_of(figure)
     assert labels == [
-        "seed1, seed 1",
-        "seed2, seed 2",
-        "seed3, seed 3",
+        "seed 1: seed1",
+        "seed 2: seed2",
+        "seed 3: seed3",
         "lowest to highest",
         "mean of 3 runs",
     ]
     mean = lines_of(figure)["mean of 3 runs"]
     each = [read_run(run).mean_scores() for run in runs]
     assert mean.get_ydata()[-1] == pytest.approx(np.mean([scores[-1] for scores in each]))
+
+
+def test_the_name_of_a_run_is_no_formula(folder):
+    runs = [make_run(folder, name, seed) for seed, name in enumerate((r"$\frac$", "_hidden"))]
+    for figure in (plots.curve(*runs), plots.curve(runs[0]), plots.training(runs[0])):
+        plots.to_pixels(figure)
+    assert labels_of(plots.curve(*runs, reference=False))[:2] == [r"seed 0: \$\frac\$", "seed 1: _hidden"]
 
 
 def test_the_reference_stands_behind_runs_of_its_own_kind_only(folder):
@@ -124,8 +131,7 @@ def test_the_training_sheet_shows_each_figure_of_the_updates(folder):
     norms = panels["length of the weights, beside the first update"].get_lines()
     np.testing.assert_allclose(norms[0].get_ydata(), history.updates["W1_norm"] / 180)
     speed = panels["speed"].get_lines()[0].get_ydata()
-    seconds = sum(history.updates[f"{part}_seconds"] for part in ("games", "network", "update"))
-    np.testing.assert_allclose(speed, 8000 / seconds)
+    np.testing.assert_allclose(speed, 8000 / 1.6)
     assert all(panel.get_xlabel() == "updates" and panel.get_ylabel() for panel in panels.values())
 
 
@@ -144,6 +150,11 @@ def test_what_cannot_be_drawn_is_said(folder):
     ):
         with pytest.raises(SettingError, match=message):
             call()
+    whole = run.metrics.read_text()
+    run.metrics.write_text(whole.replace("entropy", "temperature"))
+    with pytest.raises(RunError, match=r"metrics\.jsonl is no whole log of a run: it has no 'entropy'"):
+        plots.training(run)
+    run.metrics.write_text(whole)
     run.episodes.write_text("")
     with pytest.raises(
         RunError, match="made has no finished episode yet: 'pgpong resume made' goes on with it"
