@@ -233,6 +233,7 @@ def _draw_tiles(
     """Draw pictures of -1 to 1 in rows, a label in its colour under each; return where they are."""
     whole, places = style.mosaic(tiles, columns, (_GAP, gap))
     style.show_pixels(ax, whole, cmap="gray", vmin=-1, vmax=1)
+    ax.set_anchor("NW")  # right under the title, whatever room is left below
     _, height, width = tiles.shape
     for (left, top), (label, colour) in zip(places, labels, strict=True):
         coloured: dict[str, Any] = {} if colour is None else {"color": colour}

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from pgpong.errors import RunError, SettingError
@@ -19,6 +20,7 @@ from pgpong.storage.history import History, running_mean
 
 Floats = npt.NDArray[np.float64]
 
+_EPISODE = "an episode"
 _POINTS = 200  # of a band
 _SMOOTH = 20  # updates in the running mean of the training sheet
 _NEEDED = ("entropy", "kl", "clip_share", "passes", "grad_norm", "batch_steps")
@@ -83,7 +85,7 @@ def curve(*runs: AnyRun, against: str = "episodes", reference: bool = True, ax: 
         xlabel=axis.label, ylabel="score (points won less lost)", ylim=(_LOWEST - 0.7, _HIGHEST + 0.7), xlim=0
     )
     ax.set_yticks(range(_LOWEST, _HIGHEST + 1, 7))
-    ax.legend(fontsize="small", frameon=False, loc="best", markerscale=2)
+    _draw_legend(ax)
     style.title(ax, "Learning curve", _name(histories))
     return figure
 
@@ -153,9 +155,7 @@ def _place_of_episodes(history: History, axis: Axis) -> Floats:
 def _draw_run(ax: Axes, history: History, axis: Axis, line: Curve) -> None:
     scores = history.episodes["score"]
     # A picture of the points: thousands of them would make an SVG large.
-    ax.plot(
-        line.x, scores, ".", ms=3, alpha=0.25, mew=0, color=style.BLUE, rasterized=True, label="an episode"
-    )
+    ax.plot(line.x, scores, ".", ms=3, alpha=0.25, mew=0, color=style.BLUE, rasterized=True, label=_EPISODE)
     ax.plot(line.x, line.mean, color=style.BLUE, linewidth=2, label=f"mean of the last {SCORE_WINDOW}")
 
 
@@ -190,6 +190,12 @@ def _draw_reference(ax: Axes, histories: list[History], axis: Axis, end: float) 
     )
     ax.plot(x, mean, color="0.5", linewidth=1, zorder=0.6)
     ax.set_xlim(0, max(end, 1e-9) * 1.02)  # what the runs reached, however far the reference went
+
+
+def _draw_legend(ax: Axes) -> None:
+    for handle in ax.legend(fontsize="small", frameon=False, loc="best").legend_handles:
+        if isinstance(handle, Line2D) and handle.get_label() == _EPISODE:
+            handle.set(markersize=6, alpha=0.6)  # one alone would hardly be seen
 
 
 def _mark_resumes(ax: Axes, history: History, axis: Axis, line: Curve) -> None:
