@@ -22,7 +22,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 @pytest.mark.parametrize("statement", ["import pgpong", "import pgpong.training, pgpong.commands.train"])
 def test_no_heavy_library_is_loaded_unasked(statement):
-    heavy = ("matplotlib", "torch", "cupy", "jax", "pygame", "cv2", "av")
+    heavy = ("matplotlib", "torch", "cupy", "jax", "pygame", "cv2", "av", "tensorboardX")
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

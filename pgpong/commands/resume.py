@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from pgpong.commands.options import stop_options
-from pgpong.commands.train import run_training, say, take_stop_conditions
+from pgpong.commands.train import run_training, say, take_stop_conditions, tensorboard_option
 from pgpong.envs.game import find_game
 from pgpong.state import new_state
 from pgpong.stopping import Signals
@@ -15,12 +15,14 @@ from pgpong.storage.checkpoint import load_newest
 from pgpong.storage.lines import read_lines
 from pgpong.storage.lock import RunLock
 from pgpong.storage.run import find_run
+from pgpong.viewing.tensorboard import check_tensorboard
 
 
 @click.command("resume")
 @click.argument("run", required=False)
 @stop_options
-def command(run: str | None, **options: Any) -> int:
+@tensorboard_option
+def command(run: str | None, tensorboard: bool, **options: Any) -> int:
     """Go on with RUN, a folder or a name under runs/; without it, with the newest run.
 
     It goes on exactly where it stood after its last saved update, as if it had never stopped: weights,
@@ -28,6 +30,8 @@ def command(run: str | None, **options: Any) -> int:
     give them again if you want any.
     """
     stop = take_stop_conditions(options)
+    if tensorboard:
+        check_tensorboard()
     found = find_run(run)
     config = found.config
     game = find_game(config.env, config.frameskip, config.sticky)
@@ -38,4 +42,4 @@ def command(run: str | None, **options: Any) -> int:
         else:
             tell("the run was stopped before its first checkpoint: it begins at its beginning")
             state = new_state(config, game)
-        return run_training(found, config, state, stop, stopped)
+        return run_training(found, config, state, stop, stopped, tensorboard)

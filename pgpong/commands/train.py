@@ -24,13 +24,21 @@ from pgpong.storage.lock import RunLock
 from pgpong.storage.run import RUNS, Run, new_name
 from pgpong.training import train
 from pgpong.viewing.progress import Subject, make_display
+from pgpong.viewing.tensorboard import check_tensorboard, make_listener
+
+tensorboard_option = click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="write scalars, settings and filters for TensorBoard, into the run's folder",
+)
 
 
 @click.command("train")
 @click.option("--run", "name", help="name of the run, a folder under runs/ [recipe, date and time]")
 @stop_options
+@tensorboard_option
 @config_options
-def command(name: str | None, **options: Any) -> int:
+def command(name: str | None, tensorboard: bool, **options: Any) -> int:
     """Start a run: learn Pong from pixels.
 
     No flag is needed. The run is kept under runs/; Ctrl-C saves it and stops, 'pgpong resume' goes on.
@@ -38,10 +46,12 @@ def command(name: str | None, **options: Any) -> int:
     """
     stop = take_stop_conditions(options)
     config = from_recipe(**{key: value for key, value in options.items() if value is not None})
+    if tensorboard:
+        check_tensorboard()
     with Signals() as stopped:
         run, config, game = start_run(config, name)
         with RunLock(run.folder):
-            return run_training(run, config, new_state(config, game), stop, stopped)
+            return run_training(run, config, new_state(config, game), stop, stopped, tensorboard)
 
 
 def take_stop_conditions(options: dict[str, Any]) -> StopConditions:
@@ -75,11 +85,16 @@ def start_run(config: TrainConfig, name: str | None = None) -> tuple[Run, TrainC
 
 
 def run_training(
-    run: Run, config: TrainConfig, state: TrainingState, stop: StopConditions, stopped: Signals
+    run: Run,
+    config: TrainConfig,
+    state: TrainingState,
+    stop: StopConditions,
+    stopped: Signals,
+    tensorboard: bool = False,
 ) -> int:
     """Train until a condition or a signal stops it; save, say how to go on, return the exit status.
 
-    The caller holds the run's lock.
+    The caller holds the run's lock. With `tensorboard`, event files are written beside the run's own.
     """
     console = Console()
     tell = partial(say, console)
@@ -93,12 +108,14 @@ def run_training(
     began = time.monotonic()
     command = ["pgpong", *sys.argv[1:]]
     repeat = partial(repeat_command, config)
+    listener = make_listener(tensorboard, run.folder / "tensorboard", config, state, tell)
     with Recorder(run, config, state, command, repeat, tell) as recorder:
         subject = Subject(title, state.progress, history, stop, lambda: recorder.saved_at)
-        with make_display(console, subject) as display:
+        with make_display(console, subject) as display, listener:
             reason = stop.reached(state.progress, 0.0)
             records = train(config, state, stopped, tell) if reason is None else iter(())
             for record in records:
+                listener.show(record)  # before the checkpoint: whoever goes on from that has these events
                 recorder.write(record)
                 display.show(record)
                 reason = stop.reached(state.progress, time.monotonic() - began)

@@ -184,10 +184,8 @@ def _draw_reference(ax: Axes, histories: list[History], axis: Axis, end: float) 
     if not found:
         return
     x, mean, low, high = band(found)
-    label = f"{len(found)} reference run{'s' if len(found) > 1 else ''}"
-    ax.fill_between(
-        x, low, high, color="0.5", alpha=0.25, linewidth=0, label=f"{label}, lowest to highest", zorder=0.5
-    )
+    label = "a reference run" if len(found) == 1 else f"{len(found)} reference runs, lowest to highest"
+    ax.fill_between(x, low, high, color="0.5", alpha=0.25, label=label, zorder=0.5)
     ax.plot(x, mean, color="0.5", linewidth=1, zorder=0.6)
     ax.set_xlim(0, max(end, 1e-9) * 1.02)  # what the runs reached, however far the reference went
 
@@ -250,7 +248,7 @@ def _kl(ax: Axes, x: Floats, history: History) -> None:
     _heading(ax, "how far an update moves the policy")
     _thin_and_thick(ax, x, history.updates["kl"], style.BLUE)
     _bound(ax, history.config.max_kl, "the update ends")
-    ax.set_ylim(0)
+    ax.set_ylim(0, max(1e-3, ax.get_ylim()[1]))  # with one step an update, nothing but rounding is measured
     ax.set_ylabel("KL divergence, nats", fontsize="x-small")
 
 

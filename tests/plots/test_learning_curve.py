@@ -99,6 +99,13 @@ def test_a_reference_run_is_not_its_own_reference():
     assert "2 reference runs, lowest to highest" in labels_of(plots.curve(REFERENCE / "fast-seed1"))
 
 
+def test_a_single_reference_run_is_a_line(folder):
+    run = make_run(folder)
+    config = run.folder / "config.toml"
+    config.write_text(config.read_text().replace('recipe = "fast"', 'recipe = "karpathy"'))
+    assert "a reference run" in labels_of(plots.curve(run))
+
+
 def test_the_curves_that_ship_are_those_of_the_reference_runs():
     shipped = json.loads(FILE.read_text())
     for curve in shipped:
