@@ -180,16 +180,14 @@ def trajectory(agent: str, out: Path | None, games: int, steps: int, seed: int) 
 def evolution(run: str | None, out: Path | None, number: int | None, scale: str, seed: int) -> None:
     """The same neurons of RUN across the agents it has kept; with --out FILE.gif or .mp4, an animation."""
     found = find_run(run)
-    paths = [*found.kept_agents, *([found.latest] if found.latest.is_file() else [])]
-    agents = [Agent.load(path) for path in paths]
     settings: dict[str, Any] = {"scale": scale, "seed": seed}
     if out is not None and out.suffix.lower() in FILM_FORMATS:
         check_target(out, overwrite=True)
-        frames = plots.evolution_frames(agents, number=number, **settings)
+        frames = plots.evolution_frames(found, number=number, **settings)
         write_film(out, [Picture(plots.to_pixels(frame), _SHOWN) for frame in frames], overwrite=True)
         _tell(out)
         return
-    _write(out, found.folder, "evolution", lambda: plots.evolution(agents, number=number, **settings))
+    _write(out, found.folder, "evolution", lambda: plots.evolution(found, number=number, **settings))
 
 
 def _load(agent: str) -> tuple[Path | None, Agent]:

@@ -16,7 +16,7 @@ from pgpong.errors import SettingError
 from pgpong.rollout import FIRST_TRAINING_SEED
 from pgpong.storage.files import reporting
 from pgpong.storage.replay import Replay
-from pgpong.storage.run import Run, find_agent, find_run, run_of
+from pgpong.storage.run import Run, find_agent, find_run, run_of, spread
 from pgpong.viewing.film import (
     CARD,
     Look,
@@ -153,17 +153,6 @@ def _state_of(agent: Agent, path: Path) -> tuple[str, str]:
     if not path.stem.startswith("episode"):
         title += f" · {path.stem.partition('-')[0].replace('update', 'latest')}"
     return title, f"mean score {score:+.1f}" if isinstance(score, int | float) else "no game finished yet"
-
-
-def spread(paths: list[Path], most: int) -> list[Path]:
-    """Choose at most so many paths, evenly, the first and the last among them.
-
-    >>> [path.name for path in spread([Path(str(n)) for n in range(10)], 4)]
-    ['0', '3', '6', '9']
-    """
-    if len(paths) <= most:
-        return paths
-    return [paths[round(n * (len(paths) - 1) / max(1, most - 1))] for n in range(most)]
 
 
 def write(out: Path, pictures: Iterator[Picture], overwrite: bool) -> float:

@@ -4,6 +4,7 @@ White is positive and black is negative, with grey at zero, as in the post of 20
 difference frame is light where its picture is light and dark where it is dark.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from pgpong.plots.neurons import (
     pictures_of,
     play_rallies,
 )
-from pgpong.plots.subjects import AnyAgent, call_agent, take_agent
+from pgpong.plots.subjects import AnyAgent, AnyRun, call_agent, take_agent, take_agents
 
 SCALES = ("effect", "weights")
 _UNITS = {"effect": "weight × root mean square of the pixel", "weights": "weight"}
@@ -31,6 +32,7 @@ _TITLES = {"effect": "W1, each weight times how much its pixel moves", "weights"
 _PLAYED = ("importance", "firing")  # orders that need to see which neurons fire
 _BRIGHTEST = 98  # percentile of the absolute values that is white or black: a few do not dim the rest
 _GRID, _ROWS = 40, 8  # neurons shown unless another number is asked for
+_COLUMNS = 8  # agents of a run that are shown side by side
 _INCH = 70  # pixels of a mosaic
 _GAP = 4  # pixels of a mosaic between two tiles
 _LABEL = 14  # pixels of a mosaic between two rows, for what stands below a tile
@@ -121,22 +123,24 @@ def filter_pictures(
 
 
 def evolution(
-    agents: list[Agent],
+    agents: AnyRun | Sequence[Agent],
     *,
     number: int | None = None,
     scale: str = "effect",
     seed: int = 0,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw the same hidden units, 8, in agents of one run: a row a neuron, a column an agent, in order.
+    """Draw the same hidden units, 8, as a run learned: a row a neuron, a column an agent, the earliest first.
 
-    The neurons are those that matter most in the last agent. A row has one grey scale, so that it brightens
-    as the weights grow.
+    Given are agents, or a run: of those that it has kept and the latest, eight at most. The neurons are those
+    that matter most in the last one. A row has one grey scale, so that it brightens as the weights grow.
 
     Raises:
         SettingError: there is no agent, they differ in size, or have no so many neurons.
+        RunError: there is no such run, or it has kept no agent.
         NonFiniteError: a weight is NaN or infinite.
     """
+    agents = take_agents(agents, _COLUMNS)
     chosen, tiles, neurons = _tiles_over_time(agents, number, _ROWS, scale, seed)
     flat = tiles.reshape(-1, *tiles.shape[2:])
     figure, ax = _canvas_of_tiles(ax, flat, len(agents), _GAP, above=0.35)
@@ -154,7 +158,7 @@ def evolution(
 
 
 def evolution_frames(
-    agents: list[Agent],
+    agents: AnyRun | Sequence[Agent],
     *,
     number: int | None = None,
     scale: str = "effect",
@@ -165,8 +169,10 @@ def evolution_frames(
 
     Raises:
         SettingError: there is no agent, they differ in size, or have no so many neurons.
+        RunError: there is no such run, or it has kept no agent.
         NonFiniteError: a weight is NaN or infinite.
     """
+    agents = take_agents(agents)
     chosen, tiles, _ = _tiles_over_time(agents, number, _GRID, scale, seed)
     columns = max(1, min(columns, len(chosen)))
     figures = []
@@ -187,7 +193,6 @@ def _tiles_over_time(
         raise SettingError("expected one agent or more")
     if len({agent.policy.W1.shape for agent in agents}) > 1:
         raise SettingError("expected agents of one run, got networks of different sizes")
-    agents = [take_agent(agent) for agent in agents]
     _check_scale(scale)
     number = _how_many(number, len(agents[-1].policy.W2), usual)
     batch = play_rallies(agents[-1], seed=seed)

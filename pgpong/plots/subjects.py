@@ -1,5 +1,6 @@
 """What a figure is of: an agent or a run, however it is named; and how a title calls it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -8,7 +9,7 @@ import numpy as np
 from pgpong.agent import Agent
 from pgpong.errors import NonFiniteError, RunError
 from pgpong.storage.history import History, read_run
-from pgpong.storage.run import Run, find_agent
+from pgpong.storage.run import Run, find_agent, find_run, spread
 
 AnyAgent: TypeAlias = Agent | str | Path  # an agent, or what `pgpong watch` takes: a file, a run, RUN@500
 AnyRun: TypeAlias = History | Run | str | Path  # a run that was read, or its folder or name
@@ -45,6 +46,22 @@ def take_run(run: AnyRun, *, finished: bool = False) -> History:
             name = history.name
             raise RunError(f"{name} has no {what} yet: 'pgpong resume {name}' goes on with it")
     return history
+
+
+def take_agents(agents: AnyRun | Sequence[Agent], most: int | None = None) -> list[Agent]:
+    """Return agents as they are, or those that a run has kept and its latest, `most` of them, evenly chosen.
+
+    Raises:
+        RunError: there is no such run, or it has kept no agent.
+        FileFormatError: a file is damaged, or no agent's.
+        NonFiniteError: a weight is NaN or infinite.
+    """
+    if isinstance(agents, History | Run | str | Path):
+        run = agents.run if isinstance(agents, History) else agents
+        run = run if isinstance(run, Run) else find_run(str(run))
+        paths = [*run.kept_agents, *([run.latest] if run.latest.is_file() else [])]
+        return [take_agent(path) for path in (spread(paths, most) if most else paths)]
+    return [take_agent(agent) for agent in agents]
 
 
 def call_agent(agent: Agent) -> str:

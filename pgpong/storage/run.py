@@ -198,6 +198,17 @@ def run_of(agent: Path) -> Run | None:
     return run if inside else None
 
 
+def spread(paths: list[Path], most: int) -> list[Path]:
+    """Choose at most so many paths, evenly, the first and the last among them.
+
+    >>> [path.name for path in spread([Path(str(n)) for n in range(10)], 4)]
+    ['0', '3', '6', '9']
+    """
+    if len(paths) <= most:
+        return paths
+    return [paths[round(n * (len(paths) - 1) / max(1, most - 1))] for n in range(most)]
+
+
 def _update_of(checkpoint: Path) -> int:
     number = checkpoint.stem.removeprefix("update-")
     return int(number) if number.isdecimal() else -1

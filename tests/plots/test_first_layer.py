@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from pgpong import plots
 from pgpong.errors import NonFiniteError, SettingError
 from pgpong.plots import first_layer, style
-from tests.plots.made import make_agent
+from tests.plots.made import make_agent, make_run
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +101,18 @@ def test_evolution_shows_one_row_a_neuron_and_one_column_an_agent():
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert "episode 500\n-3.5" in texts
     assert len(plots.evolution_frames(agents, number=4)) == 3
+
+
+def test_evolution_of_a_run_shows_at_most_eight_of_its_agents_the_first_and_the_last_among_them(folder):
+    run = make_run(folder)
+    for episode in range(500, 6000, 500):
+        make_agent(hidden=2, seed=episode, episode=episode).save(run.kept(episode))
+    make_agent(hidden=2, episode=5678).save(run.checkpoint(3))
+    figure = plots.evolution(run, scale="weights")
+    heads = [text.get_text() for text in figure.axes[0].texts if text.get_text().startswith("episode")]
+    assert len(heads) == 8
+    assert (heads[0], heads[-1]) == ("episode 500\n-3.5", "episode 5,678\n-3.5")
+    assert len(plots.evolution_frames(run)) == 12
 
 
 def test_a_figure_is_drawn_on_the_axes_it_is_given(agent):
