@@ -35,7 +35,6 @@ _SCREEN_ASPECT = 0.5  # an Atari's pixels are about twice as wide as high
 class Rally:
     """One rally with what each of its steps was worth; the arrays are (steps,)."""
 
-    number: int  # in its game, from 1
     scenes: list[Scene]  # one a step
     probability: npt.NDArray[np.float64]  # of up
     up: npt.NDArray[np.bool_]  # what was done
@@ -177,7 +176,6 @@ def play_rally(agent: Agent, number: int, seed: int, gamma: float) -> Rally:
     returns = discounted_returns(r, ends, gamma)
     mine = np.flatnonzero(np.cumsum(ends) - ends == number - 1)
     return Rally(
-        number=number,
         scenes=scenes,
         probability=np.array([s.probability for s in scenes], np.float64),
         up=np.array([s.action == 1 for s in scenes]),
@@ -291,5 +289,5 @@ def _draw_map(ax: Axes, share: npt.NDArray[np.float64], norm: LogNorm, most: flo
         beside.fill_betweenx(rows, covered, color=colour, step="mid", linewidth=0)
         beside.set(ylim=(rows[-1] + 0.5, -0.5), yticks=[], xlim=limits)
         beside.tick_params(labelsize="x-small")
-        beside.set_xlabel(f"{who}\n% of steps", fontsize="x-small", color=colour)
+        beside.set_xlabel(f"{who}\n% of steps", fontsize="x-small")
     return image

@@ -18,7 +18,7 @@ from pgpong.rollout import Rollout
 Floats = npt.NDArray[np.float64]
 
 ORDERS = ("importance", "weight", "firing", "norm", "number")
-GAMES, STEPS = 4, 512  # played to see which neurons fire
+GAMES, STEPS = 4, 320  # played to see which neurons fire
 FLASH = PIXELS // 2  # a game's second screen differs from its first in nearly every pixel, its colours
 
 
@@ -77,8 +77,8 @@ def play_rallies(agent: Agent, games: int = GAMES, steps: int = STEPS, seed: int
     """
     if agent.policy.W1.shape[1] != PIXELS:
         raise SettingError(
-            f"the agent sees {agent.policy.W1.shape[1]:,} pixels, the game shows {PIXELS:,}: "
-            "use an order that needs no game (weight, norm, number)"
+            f"the agent sees {agent.policy.W1.shape[1]:,} pixels, the game shows {PIXELS:,}, "
+            "so it cannot play: take the order weight, norm or number, and the scale weights"
         )
     with (
         threadpool_limits(1),

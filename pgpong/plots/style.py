@@ -106,7 +106,7 @@ def title(ax: Axes, what: str, where: str, *, above: float = 0) -> None:
     share = min(1.0, ax.get_position().width / _PLAIN_WIDTH)
     width = share * ax.figure.bbox.width / ax.figure.dpi
     what, where = (
-        textwrap.fill(text, round(width * letters)) for text, letters in ((what, 8.5), (where, 14))
+        textwrap.fill(text, max(10, round(width * letters))) for text, letters in ((what, 8.5), (where, 14))
     )
     lines = where.count("\n") + 1
     large: dict[str, Any] = {"fontweight": "bold", "fontsize": "large", "pad": above + 12 + 12 * lines}
@@ -131,14 +131,14 @@ def show_pixels(ax: Axes, pixels: Pixels, **how: Any) -> Axes:
 
 def mosaic(
     tiles: Pixels, columns: int, gap: tuple[int, int]
-) -> tuple[npt.NDArray[np.float64], list[tuple[int, int]]]:
+) -> tuple[npt.NDArray[np.float32], list[tuple[int, int]]]:
     """Lay pictures (n, height, width) in rows of `columns`; return one of them all, and where each begins.
 
     `gap` is their distance in pixels, across and down, filled with NaN; the places are (left, top).
     """
     n, height, width = tiles.shape
     across, down = width + gap[0], height + gap[1]
-    whole = np.full((-(-n // columns) * down - gap[1], columns * across - gap[0]), np.nan)
+    whole = np.full((-(-n // columns) * down - gap[1], columns * across - gap[0]), np.nan, np.float32)
     places = [(k % columns * across, k // columns * down) for k in range(n)]
     for tile, (left, top) in zip(tiles, places, strict=True):
         whole[top : top + height, left : left + width] = tile

@@ -100,5 +100,7 @@ def test_the_same_seed_brings_the_same_rallies_without_the_flash():
 
 
 def test_an_agent_that_sees_more_than_difference_frames_cannot_play():
-    with pytest.raises(SettingError, match=r"sees 12,800 pixels, the game shows 6,400: use an order"):
+    with pytest.raises(
+        SettingError, match=r"sees 12,800 pixels, the game shows 6,400, so it cannot play: take"
+    ):
         play_rallies(make_agent(inputs=2))
