@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image as Pillow
 from PIL import ImageChops
@@ -125,7 +124,7 @@ def draw_filters(run: Run) -> tuple[Figures, str]:
         FileFormatError: it is damaged.
         NonFiniteError: a weight of it is NaN or infinite.
     """
-    path = run.best if run.best.is_file() else run.latest
+    path = run.agent
     if not path.is_file():
         raise RunError("the run's folder holds no agent")
     agent = Agent.load(path)
@@ -209,9 +208,7 @@ def _to_pixels(figure: Figure, resolution: int) -> Pixels:
     for text in figure.findobj(lambda artist: artist.get_gid() == TITLE):
         text.set_visible(False)
     figure.set_dpi(resolution)
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
+    return plots.to_pixels(figure)
 
 
 def _without_margins(pixels: Pixels, pad: int) -> Pixels:

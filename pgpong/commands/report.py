@@ -7,7 +7,6 @@ import click
 from rich.console import Console
 
 from pgpong.errors import SettingError
-from pgpong.plots.subjects import take_run
 from pgpong.report import write_report
 from pgpong.storage.files import write_atomically
 from pgpong.storage.history import read_run
@@ -31,7 +30,7 @@ def command(run: str | None, out: Path | None) -> None:
     """
     if out is not None and out.suffix.lower() != SUFFIX:
         raise SettingError(f"expected the name of a {SUFFIX} file, got {str(out)!r}")
-    history = take_run(read_run(run), finished=True)
+    history = read_run(run)
     out = out or history.run.folder / f"report{SUFFIX}"
     console = Console(stderr=True)
     with console.status("writing the report") if console.is_terminal else nullcontext():

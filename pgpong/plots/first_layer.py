@@ -19,7 +19,7 @@ from pgpong.learning.batch import Batch
 from pgpong.plots import style
 from pgpong.plots.neurons import (
     Neurons,
-    check_neurons,
+    check_neuron,
     look_at_neurons,
     pictures_of,
     play_rallies,
@@ -88,7 +88,7 @@ def neuron(
         NonFiniteError: a weight is NaN or infinite.
     """
     agent = take_agent(agent)
-    check_neurons([number], len(agent.policy.W2))
+    check_neuron(number, len(agent.policy.W2))
     _check_scale(scale)
     batch = play_rallies(agent, seed=seed)
     neurons = look_at_neurons(agent, batch)

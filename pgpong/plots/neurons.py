@@ -103,12 +103,11 @@ def pictures_of(W1: npt.NDArray[Any]) -> Floats:
     return tiles.transpose(0, 2, 1, 3).reshape(n, height, -1)
 
 
-def check_neurons(numbers: list[int], hidden: int) -> None:
-    """Check that there are such neurons.
+def check_neuron(number: int, hidden: int) -> None:
+    """Check that there is such a neuron.
 
     Raises:
-        SettingError: one is out of range.
+        SettingError: there is none.
     """
-    for number in numbers:
-        if not 0 <= number < hidden:
-            raise SettingError(f"neuron {number}: the agent has neurons 0 to {hidden - 1}")
+    if not 0 <= number < hidden:
+        raise SettingError(f"neuron {number}: the agent has neurons 0 to {hidden - 1}")

@@ -98,6 +98,11 @@ class Run:
         """The agent with the best mean over 100 training episodes so far."""
         return self.folder / "checkpoints" / "best.npz"
 
+    @property
+    def agent(self) -> Path:
+        """What represents the run: its best agent, or where it has none yet its latest."""
+        return self.best if self.best.is_file() else self.latest
+
     def kept(self, episode: int) -> Path:
         """Name the file of the agent kept when `episode` episodes had been played."""
         return self.folder / "checkpoints" / f"episode-{episode:06d}.npz"
@@ -179,15 +184,15 @@ def find_agent(reference: str) -> Path:
     if reference == PRETRAINED or not (reference or list_runs()):
         return SHIPPED
     run = find_run(name or None)
-    if not which:
-        which = "best" if run.best.is_file() else "latest"
-    if which not in ("best", "latest") and not which.isdecimal():
+    if which not in ("", "best", "latest") and not which.isdecimal():
         raise RunError(f"{reference}: expected RUN@latest, RUN@best or RUN@EPISODE, got @{which}")
-    path = run.kept(int(which)) if which.isdecimal() else getattr(run, which)
+    path = run.kept(int(which)) if which.isdecimal() else getattr(run, which or "agent")
     if not path.is_file():
         kept = sorted(p.stem.removeprefix("episode-").lstrip("0") for p in path.parent.glob("episode-*.npz"))
         there = [*kept, *(name for name in ("best", "latest") if getattr(run, name).is_file())]
-        raise RunError(f"{run.folder} has no agent @{which}; it has: {', '.join(there) or 'none yet'}")
+        raise RunError(
+            f"{run.folder} has no agent @{which or 'latest'}; it has: {', '.join(there) or 'none yet'}"
+        )
     return Path(path)
 
 

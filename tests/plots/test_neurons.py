@@ -9,7 +9,7 @@ from pgpong.envs.game import find_game
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
 from pgpong.learning.policy import Policy
-from pgpong.plots.neurons import ORDERS, check_neurons, look_at_neurons, pictures_of, play_rallies
+from pgpong.plots.neurons import ORDERS, check_neuron, look_at_neurons, pictures_of, play_rallies
 from tests.plots.made import make_agent
 
 # Three neurons that see two pixels, four frames.
@@ -83,10 +83,11 @@ def test_rows_become_pictures_and_several_inputs_lie_side_by_side():
 
 
 def test_a_number_out_of_range_is_named():
-    check_neurons([0, 11], 12)
+    for number in (0, 11):
+        check_neuron(number, 12)
     for number in (-1, 12):
         with pytest.raises(SettingError, match=f"neuron {number}: the agent has neurons 0 to 11"):
-            check_neurons([number], 12)
+            check_neuron(number, 12)
 
 
 def test_the_same_seed_brings_the_same_rallies_without_the_flash():
