@@ -11,10 +11,10 @@ from typing import Any
 LIBRARIES = ("pgpong", "numpy", "scipy", "gymnasium", "ale-py", "threadpoolctl", "rich", "click")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries in use."""
+def versions(*more: str) -> dict[str, str]:
+    """Return the versions of Python, of the libraries in use and of those named."""
     found = {"python": platform.python_version()}
-    for library in LIBRARIES:
+    for library in (*LIBRARIES, *more):
         try:
             found[library] = version(library)
         except PackageNotFoundError:

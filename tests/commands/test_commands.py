@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -115,13 +117,31 @@ def test_doctor_names_a_folder_that_cannot_be_written(cli, folder):
     assert "cannot be written" in cli("doctor")[1]
 
 
-def test_bench_measures_both_in_turn(cli):
+def test_bench_measures_both_in_turn_and_tells_where_the_time_goes(cli):
     status, out, _ = cli("bench", "--rounds", "2", "--num-envs", "2", "--json")
     result = json.loads(out)
     assert status == 0
-    assert len(result["ratios"]) == len(result["bare_steps_per_second"]) == 2
-    assert result["ratio"] == pytest.approx(np.median(result["ratios"]))
+    speeds = result["steps_per_second"]
+    assert list(speeds) == ["bare emulator", "training"]
+    ratios = np.divide(speeds["training"], speeds["bare emulator"])
+    assert (len(ratios), result["ratio"]) == (2, pytest.approx(np.median(ratios)))
+    assert result["ratios"]["training"] == pytest.approx(ratios)
     assert sum(result["shares"].values()) == pytest.approx(1)
+    assert all(cost > 0 for costs in result["microseconds"].values() for cost in costs.values())
+
+
+def test_bench_compares_with_all_that_is_installed_and_names_the_rest(cli, monkeypatch):
+    monkeypatch.setitem(sys.modules, "envpool", None)  # as if it were not there
+    status, out, err = cli("bench", "--rounds", "1", "--num-envs", "2", "--compare")
+    assert status == 0
+    assert "EnvPool, bare is left out: it needs pip install 'pgpong[bench]'" in err
+    assert "EnvPool" not in out
+    names = ["bare emulator", "training", "2016 loop"]
+    if find_spec("stable_baselines3"):
+        names.append("Stable-Baselines3 PPO")
+    assert len(names) == 4 or "Stable-Baselines3 PPO is left out" in err
+    for name in names:
+        assert len(re.findall(rf"^{name} +[0-9,]+ +[0-9.]+ \(", out, re.MULTILINE)) == 1
 
 
 @pytest.mark.parametrize(
