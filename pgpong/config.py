@@ -32,7 +32,9 @@ def _describe(kind: Any) -> str:
     """Name a setting's type for a person."""
     if get_origin(kind) is Literal:
         return " or ".join(get_args(kind))
-    return {int: "a whole number", float: "a number", str: "a text"}.get(kind, str(kind))
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(
+        kind, str(kind)
+    )
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ class TrainConfig:
     # The network
     hidden: int = _setting(200, "hidden units", low=1)
     fan_in: int = _setting(40, "W1 starts as N(0, 1/fan_in)", low=1)
+
+    blur: float = _setting(0.0, "W1 starts blurred over so many pixels; 0: not", low=0)
+    mirror: bool = _setting(False, "hidden units in pairs, each the other upside down")
 
     # A batch: the rallies that end within so many steps of each game, or so many whole episodes
     batch_steps: int = _setting(128, "steps a game in a batch; 0: batches of episodes", low=0)
@@ -81,6 +86,10 @@ class TrainConfig:
     decay: float = _setting(0.999, "decay of the mean squared gradient, 0 to 1", low=0)
     epsilon: float = _setting(1e-8, "added to the root mean square", above=0)
 
+    # In the course of a training
+    anneal_steps: int = _setting(0, "steps over which step size and entropy's weight fall; 0: never", low=0)
+    anneal_to: float = _setting(0.1, "share of themselves that they fall to, 0 to 1", low=0)
+
     # What is kept
     checkpoint_every: int = _setting(20, "updates from one checkpoint to the next", low=1)
     keep_every: int = _setting(500, "episodes from one agent that is kept for good to the next", low=1)
@@ -94,11 +103,13 @@ class TrainConfig:
             if isinstance(value, int | float) and not (value >= low and value > above):
                 bound = f"more than {above:g}" if above > -math.inf else f"{low:g} or more"
                 raise SettingError(f"{setting.name}: expected {bound}, got {value:g}")
-        for name in ("gamma", "momentum", "decay"):
+        for name in ("gamma", "momentum", "decay", "anneal_to"):
             if not getattr(self, name) <= 1:
                 raise SettingError(f"{name}: expected 0 to 1, got {getattr(self, name):g}")
         if bool(self.batch_steps) == bool(self.batch_episodes):
             raise SettingError("expected either batch_steps or batch_episodes above 0, and the other 0")
+        if self.mirror and self.hidden % 2:
+            raise SettingError(f"mirror: expected an even number of hidden units, got {self.hidden}")
         if self.batch_episodes % self.num_envs:
             raise SettingError(
                 f"batch_episodes: expected a multiple of the {self.num_envs} games, got {self.batch_episodes}"
@@ -108,6 +119,13 @@ class TrainConfig:
     def episodes_per_game(self) -> int:
         """Whole episodes each game plays for a batch; 0 where batches are counted in steps."""
         return self.batch_episodes // self.num_envs
+
+    def at(self, step: int) -> "TrainConfig":
+        """Return the settings in force after so many steps: step size and entropy's weight fall linearly."""
+        if not self.anneal_steps:
+            return self
+        share = max(0.0, 1 - step / self.anneal_steps) * (1 - self.anneal_to) + self.anneal_to
+        return replace(self, learning_rate=share * self.learning_rate, entropy=share * self.entropy)
 
     def dump(self) -> str:
         """Write all settings as TOML; `load` reads them back."""

@@ -9,6 +9,8 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
+PICTURE_SHAPE = (80, 80)  # rows, columns
+
 _WORD = 8  # pixels compared at once
 
 

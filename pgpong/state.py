@@ -10,6 +10,7 @@ from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.envs.game import Game
 from pgpong.envs.preprocess import PIXELS
+from pgpong.learning.court import blur, pair
 from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.policy import Policy
 from pgpong.learning.policy_gradient import make_optimizer
@@ -63,4 +64,8 @@ def new_state(config: TrainConfig, game: Game) -> TrainingState:
     """Begin a training: weights drawn, running means at zero, nothing played."""
     rng = np.random.default_rng(config.seed)
     policy = Policy.initialise(rng, config.hidden, PIXELS, config.fan_in)
+    if config.blur:
+        policy.W1[:] = blur(policy.W1, config.blur)
+    if config.mirror:
+        pair(policy.W1, policy.W2)
     return TrainingState(Agent(policy, game), make_optimizer(policy, config), rng)

@@ -61,7 +61,8 @@ def train(
             tell("the open games cannot be played again as they were (another ale-py?): they begin anew")
         while (played := rollout.play(policy, should_stop)) is not None:
             began = time.perf_counter()
-            stats = update(policy, state.optimizer, played.batch, config, state.rng)
+            settings = config.at(progress.step)
+            stats = update(policy, state.optimizer, played.batch, settings, state.rng)
             update_seconds = time.perf_counter() - began
             record = Record(
                 stats,

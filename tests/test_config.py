@@ -29,6 +29,16 @@ def test_karpathy_is_the_2016_algorithm():
     assert config.clip == config.max_kl == config.max_grad_norm == math.inf
 
 
+def test_step_size_and_entropy_fall_linearly_and_stay():
+    config = from_recipe(learning_rate=0.01, entropy=0.1, anneal_steps=100, anneal_to=0.2)
+    there = [(config.at(step).learning_rate, config.at(step).entropy) for step in (0, 50, 100, 1000)]
+    assert there == [
+        pytest.approx(both) for both in ((0.01, 0.1), (0.006, 0.06), (0.002, 0.02), (0.002, 0.02))
+    ]
+    for_ever = from_recipe(anneal_steps=0)
+    assert for_ever.at(10**9) == for_ever
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_settings_survive_their_file(recipe, tmp_path):
     config = from_recipe(recipe, frameskip=(2, 5), sticky=0.1, seed=7)
@@ -47,6 +57,9 @@ def test_settings_survive_their_file(recipe, tmp_path):
         ({"optimizer": "sgd"}, "optimizer: expected adam or rmsprop, got 'sgd'"),
         ({"batch_steps": 0}, "either batch_steps or batch_episodes"),
         ({"batch_steps": 0, "batch_episodes": 5}, "multiple of the"),
+        ({"hidden": 7, "mirror": True}, "mirror: expected an even number of hidden units, got 7"),
+        ({"mirror": 1}, "mirror: expected true or false, got 1"),
+        ({"anneal_to": 1.5}, "anneal_to: expected 0 to 1, got 1.5"),
         ({"no_such": 1}, "unknown setting 'no_such'"),
         ({"recipe": "slow"}, "unknown recipe 'slow': use fast or karpathy"),
     ],

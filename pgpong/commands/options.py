@@ -15,9 +15,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 def config_options(command: F) -> F:
     """Add a flag for every setting; those not given are None, and the recipe decides."""
     for setting in reversed(fields(TrainConfig)):
-        option = click.option(
-            f"--{flag(setting.name)}", setting.name, type=_type(setting), help=_help(setting)
-        )
+        name = _dashed(setting.name)
+        spelling = f"--{name}/--no-{name}" if setting.type is bool else f"--{name}"
+        option = click.option(spelling, setting.name, type=_type(setting), default=None, help=_help(setting))
         command = option(command)
     return command
 
@@ -37,8 +37,18 @@ def stop_options(command: F) -> F:
     return command
 
 
-def flag(name: str) -> str:
-    """Spell a setting as its flag."""
+def as_flag(name: str, value: Any) -> str:
+    """Write a setting and its value as one argument.
+
+    >>> as_flag("num_envs", 8), as_flag("mirror", False)
+    ('--num-envs=8', '--no-mirror')
+    """
+    if isinstance(value, bool):
+        return f"--{'' if value else 'no-'}{_dashed(name)}"
+    return f"--{_dashed(name)}={value}"
+
+
+def _dashed(name: str) -> str:
     return name.replace("_", "-")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from pgpong.commands.options import config_options, flag, stop_options
+from pgpong.commands.options import as_flag, config_options, stop_options
 from pgpong.config import TrainConfig, from_recipe
 from pgpong.envs.game import Game, find_game
 from pgpong.errors import SettingError
@@ -135,13 +135,12 @@ def repeat_command(config: TrainConfig, updates: int) -> str:
     """Write the command that makes the same run up to an update, with all that is not the recipe's own."""
     game = find_game(config.env)
     recipe = replace(from_recipe(config.recipe), frameskip=game.frameskip, sticky=game.sticky)
-    changed = {
-        flag(setting.name): value
+    changed = [
+        as_flag(setting.name, value)
         for setting in fields(config)
         if (value := getattr(config, setting.name)) != getattr(recipe, setting.name)
-    }
-    options = [f"--{name}={value}" for name, value in {"recipe": config.recipe, **changed}.items()]
-    return shlex.join(["pgpong", "train", *options, f"--updates={updates}"])
+    ]
+    return shlex.join(["pgpong", "train", f"--recipe={config.recipe}", *changed, f"--updates={updates}"])
 
 
 def say(console: Console, line: str) -> None:

@@ -7,8 +7,9 @@ Pixels", function `prepro`), on the grayscale screen, whose background is one si
 import numpy as np
 import numpy.typing as npt
 
+from pgpong.pixels import PICTURE_SHAPE as PICTURE_SHAPE
+
 SCREEN_SHAPE = (210, 160)
-PICTURE_SHAPE = (80, 80)
 PIXELS = PICTURE_SHAPE[0] * PICTURE_SHAPE[1]
 
 # Pong's court is one flat grey inside the cropped rows; ball and paddles are anything else.

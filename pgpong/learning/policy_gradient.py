@@ -20,6 +20,7 @@ import numpy.typing as npt
 from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array, Arrays, Namespace
 from pgpong.learning.batch import Batch
+from pgpong.learning.court import symmetrise
 from pgpong.learning.finite import require_finite
 from pgpong.learning.optimizers import Adam, Optimizer, RMSProp
 from pgpong.learning.policy import Policy, entropy, log_probability, probability_of_up
@@ -71,6 +72,8 @@ def update(
         require_finite("a logit", z, policy.xp)
         dz, mean_entropy, kl, clip_share = surrogate(z, part.up, part.logp, A[rows], config, policy.xp)
         gradients = policy.backward(part.frames, h, dz)
+        if config.mirror:
+            gradients = symmetrise(gradients, policy.xp)
         norm = norm_of(gradients, policy.xp)
         require_finite("the gradient", norm)
         seen.append((mean_entropy, kl, clip_share, norm))

@@ -1,0 +1,55 @@
+"""What may be known of the court before anything is learnt: neighbouring pixels and the two halves are alike.
+
+Arrays are weights whose columns are pixels: one or more pictures of `PICTURE_SHAPE`, one after the other.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
+
+from pgpong.learning.backend import Array, Arrays, Namespace
+from pgpong.pixels import PICTURE_SHAPE
+
+
+def blur(W1: npt.NDArray[Any], width: float) -> npt.NDArray[Any]:
+    """Blur each picture of W1 (hidden, pixels) with a Gaussian of `width` pixels; the variance stays.
+
+    Of white noise each pixel says something of its own; blurred, it says much the same as its neighbours,
+    so that what is learnt of a ball here holds for a ball one pixel further.
+    """
+    pictures = W1.reshape(len(W1), -1, *PICTURE_SHAPE)
+    blurred: npt.NDArray[Any] = gaussian_filter(pictures, (0, 0, width, width)).reshape(W1.shape)
+    blurred *= W1.std() / blurred.std()
+    return blurred
+
+
+def pair(W1: Array, W2: Array, xp: Namespace = np) -> None:
+    """Make the second half of the hidden units mirror images of the first, in place.
+
+    Unit i + hidden / 2 looks for unit i's picture upside down, and says the opposite. Then a frame turned
+    upside down has the logit with the other sign: p(up | x) = 1 - p(up | x upside down).
+    """
+    half = W2.shape[0] // 2
+    W1[half:] = _upside_down(W1[:half].T, xp).T
+    W2[half:] = -W2[:half]
+
+
+def symmetrise(gradients: Arrays, xp: Namespace = np) -> Arrays:
+    """Return the part of the gradients that keeps paired units paired: their mean with their mirror image."""
+    W1, W2 = gradients["W1"].T, gradients["W2"]  # W1's in memory pixel by pixel
+    half = W2.shape[0] // 2
+    first = (W1[:, :half] + _upside_down(W1[:, half:], xp)) / 2
+    says = (W2[:half] - W2[half:]) / 2
+    return {
+        "W1": xp.concat([first, _upside_down(first, xp)], axis=1).T,
+        "W2": xp.concat([says, -says]),
+    }
+
+
+def _upside_down(pixels: Array, xp: Namespace) -> Array:
+    """Turn pictures (pixels, n) upside down."""
+    height, width = PICTURE_SHAPE
+    pictures = xp.reshape(pixels, (-1, height, width, pixels.shape[1]))
+    return xp.reshape(xp.flip(pictures, axis=1), pixels.shape)
