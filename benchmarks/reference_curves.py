@@ -1,13 +1,13 @@
 """Make the curves that ship with the package of the reference runs.
 
-python benchmarks/reference_curves.py runs/reference/*
+python benchmarks/reference_curves.py runs/reference/*-seed?
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from pgpong.plots.reference import FILE, curve_to_ship
+from pgpong.reference import FILE, curve_to_ship
 from pgpong.storage.history import read_run
 
 

@@ -13,8 +13,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from pgpong.errors import RunError, SettingError
 from pgpong.plots import style
-from pgpong.plots.reference import reference_curves
 from pgpong.plots.subjects import AnyRun, call_run, take_run
+from pgpong.reference import reference_curves
 from pgpong.state import SCORE_WINDOW
 from pgpong.storage.history import History, running_mean
 
