@@ -70,6 +70,15 @@ class Reference:
     curves: tuple[tuple[Floats, Floats], ...] = ()
     other_settings: tuple[str, ...] = ()  # those in which the run to compare differs
 
+    def __str__(self) -> str:
+        """Say what there is to compare with.
+
+        >>> str(Reference("fast", ((np.array([9.0]), np.array([-20.0])),)))
+        '1 reference run of fast'
+        """
+        n = len(self.curves)
+        return f"{n} reference run{'' if n == 1 else 's'} of {self.recipe}"
+
     @property
     def begin(self) -> float:
         """The first step that all runs have a score at; infinite if there is no run."""

@@ -62,6 +62,7 @@ class Moment:
     seconds: float
     update: int
     episode: int
+    step: int
     score_mean: float
 
 

@@ -36,14 +36,22 @@ def test_the_first_condition_met_stops(stop, state, seconds, expected):
 
 def test_time_left_is_extrapolated_from_the_second_half():
     # Slow at first, then a score point and ten episodes in 10 s.
-    history = [Moment(0, 0, 0, -21), Moment(100, 1, 5, -20), Moment(110, 2, 15, -19), Moment(120, 3, 25, -18)]
+    history = [
+        Moment(seconds, update, episode, 0, score)
+        for seconds, update, episode, score in (
+            (0, 0, 0, -21),
+            (100, 1, 5, -20),
+            (110, 2, 15, -19),
+            (120, 3, 25, -18),
+        )
+    ]
     assert StopConditions(until=-15).remaining(history, 0) == pytest.approx(3 * 20 / 2)
     assert StopConditions(episodes=45).remaining(history, 0) == pytest.approx(20 * 20 / 20)
     assert StopConditions(minutes=3).remaining(history, 60) == 120
     assert StopConditions(minutes=3, episodes=26).remaining(history, 0) == pytest.approx(1)
     assert StopConditions().remaining(history, 0) is None
     assert StopConditions(until=5).remaining(history[:1], 0) is None
-    falling = [Moment(0, 0, 0, -18), Moment(10, 1, 1, -19)]
+    falling = [Moment(0, 0, 0, 0, -18), Moment(10, 1, 1, 0, -19)]
     assert StopConditions(until=0).remaining(falling, 0) is None
 
 

@@ -17,6 +17,7 @@ from pgpong.envs.game import Game, find_game
 from pgpong.errors import SettingError
 from pgpong.machine import git_commit, machine, versions
 from pgpong.recorder import Recorder
+from pgpong.reference import find_reference
 from pgpong.state import TrainingState, new_state
 from pgpong.stopping import Moment, Signals, StopConditions
 from pgpong.storage.lines import read_lines
@@ -99,18 +100,19 @@ def run_training(
     console = Console()
     tell = partial(say, console)
     game = state.agent.game
-    title = f"pgpong {run.name} · {game} · recipe {config.recipe}"
+    title = f"pgpong {run.name}: {game}, recipe {config.recipe}"
     history = [
-        Moment(line["seconds"], line["update"], line["episode"], line["score_mean"])
+        Moment(line["seconds"], line["update"], line["episode"], line["step"], line["score_mean"])
         for line in read_lines(run.metrics)
         if line["score_mean"] is not None
     ]
+    reference = find_reference(config, game)
     began = time.monotonic()
     command = ["pgpong", *sys.argv[1:]]
     repeat = partial(repeat_command, config)
     listener = make_listener(tensorboard, run.folder / "tensorboard", config, state, tell)
     with Recorder(run, config, state, command, repeat, tell) as recorder:
-        subject = Subject(title, state.progress, history, stop, lambda: recorder.saved_at)
+        subject = Subject(title, state.progress, history, stop, lambda: recorder.saved_at, reference)
         with make_display(console, subject) as display, listener:
             reason = stop.reached(state.progress, 0.0)
             records = train(config, state, stopped, tell) if reason is None else iter(())

@@ -1,9 +1,10 @@
 """The display of a running training: a live panel on a terminal, plain lines anywhere else."""
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -12,9 +13,11 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from pgpong.reference import Reference
 from pgpong.state import Progress
 from pgpong.stopping import Moment, StopConditions
 from pgpong.training import Record
+from pgpong.viewing.outlook import Forecast, Outlook
 
 PLAIN_INTERVAL = 5.0  # seconds from one plain line to the next, at least
 REFRESHES = 2.0  # of the live panel, a second
@@ -30,6 +33,12 @@ class Subject:
     history: list[Moment]  # the learning curve of the run so far; the live panel continues it
     stop: StopConditions
     saved_at: Callable[[], float]  # monotonic time of the last save
+    reference: Reference = field(default=Reference("none"))
+
+    @property
+    def outlook(self) -> Outlook:
+        """The training beside its reference runs."""
+        return Outlook(self.progress, self.reference, self.stop.until)
 
 
 class Display(Protocol):
@@ -57,13 +66,18 @@ class PlainLines:
 
     def __init__(self, console: Console, subject: Subject) -> None:
         self.console = console
-        self.title = subject.title
+        self.subject = subject
         self.progress = subject.progress
+        self.outlook = subject.outlook
+        self._recent: deque[Record] = deque(maxlen=SPEED_WINDOW)
         self._last: Record | None = None
         self._printed_at = -PLAIN_INTERVAL
 
     def __enter__(self) -> Self:
-        self._print(self.title)
+        title, reference = self.subject.title, self.subject.reference
+        if reference.curves:
+            title += f"; compared with {reference} at the same step{other_settings(reference)}"
+        self._print(title)
         return self
 
     def __exit__(
@@ -75,6 +89,7 @@ class PlainLines:
     def show(self, record: Record) -> None:
         """Print a line, unless one was printed a moment ago."""
         self._last = record
+        self._recent.append(record)
         if time.monotonic() - self._printed_at >= PLAIN_INTERVAL:
             self._print(self._line(record))
             self._printed_at = time.monotonic()
@@ -83,10 +98,19 @@ class PlainLines:
     def _line(self, record: Record) -> str:
         p = self.progress
         return (
-            f"update {p.update}  episode {p.episode}  steps {p.step}  score {score_text(p)}  "
+            f"update {p.update}  episode {p.episode}  steps {p.step}  score {score_text(p)}{self._beside()}  "
             f"entropy {record.stats.entropy:.3f}  gradient {record.stats.grad_norm:.3g}  "
             f"{record.steps / record.seconds:,.0f} steps/s  {clock(p.seconds)}"
         )
+
+    def _beside(self) -> str:
+        standing, forecast = self.outlook.standing(), self.outlook.forecast()
+        if standing is None or standing.past:
+            return ""
+        seconds = seconds_to(forecast, self._recent)
+        if forecast is None or seconds is None:
+            return f" ({standing.word})"
+        return f" ({standing.word}, {forecast.target:g} in about {clock(seconds)})"
 
     def _print(self, line: str) -> None:
         # No wrapping: a line of a log is a line, however wide the console believes itself to be.
@@ -101,6 +125,7 @@ class LivePanel:
         self.subject = subject
         self.progress = subject.progress
         self.history = subject.history
+        self.outlook = subject.outlook
         self._started = time.monotonic()
         self._recent: deque[Record] = deque(maxlen=SPEED_WINDOW)
         self._live = Live(console=console, get_renderable=self.render, refresh_per_second=REFRESHES)
@@ -119,15 +144,15 @@ class LivePanel:
         self._recent.append(record)
         p = self.progress
         if p.score_mean is not None:
-            self.history.append(Moment(p.seconds, p.update, p.episode, p.score_mean))
+            self.history.append(Moment(p.seconds, p.update, p.episode, p.step, p.score_mean))
 
     def render(self) -> RenderableType:
         """Draw the panel for the console's present width."""
         # At the right edge the ^C that a terminal echoes would wrap and push the panel down.
         width = max(14, self.console.width - len("^C") - 1)
         inside = width - 4
-        lines = [*self._counts(), *self._scores(inside), *self._update(), *self._when()]
-        title = Text(self.subject.title, overflow="ellipsis")
+        lines = [*self._counts(), *self._scores(inside), *self._beside(), *self._update(), *self._when()]
+        title = Text(self.subject.title, overflow="crop" if self.console.options.ascii_only else "ellipsis")
         return Panel(Group(*lines), title=title, title_align="left", border_style="blue", width=width)
 
     def _counts(self) -> list[Text]:
@@ -146,23 +171,67 @@ class LivePanel:
             waiting = "waiting for the first game to end" if self._recent else "starting the games"
             return [Text(waiting, style="dim")]
         last = " ".join(f"{score:+d}" for score in list(p.scores)[-7:])
-        curve = [moment.score_mean for moment in self.history]
         return [
             Text.assemble(
                 ("score ", "dim"), (score_text(p), "bold green"),
                 (f" mean of the last {len(p.scores)}   last games ", "dim"), last,
             ),
-            Text(sparkline(curve, width, ascii_only=self.console.options.ascii_only), "cyan", no_wrap=True),
-            Text(f"from {curve[0]:.1f} to {curve[-1]:.1f}, highest {max(curve):.1f}", style="dim"),
+            *self._curves(width),
         ]  # fmt: skip
+
+    def _curves(self, width: int) -> list[Text]:
+        """Draw the learning curve, under it the reference's mean at the same steps, and say what they are."""
+        moments = list(self.history)  # it may grow meanwhile: Live draws in a thread of its own
+        curve = [moment.score_mean for moment in moments]
+        rows = [curve]
+        about = f"from {curve[0]:.1f} to {curve[-1]:.1f}, highest {max(curve):.1f}"
+        if self.outlook.standing() is not None:
+            scores = self.subject.reference.scores_at([moment.step for moment in moments])
+            rows.append(scores.mean(axis=0).tolist())
+            about += "; second row: the reference's mean"
+        drawn = sparklines(rows, width, ascii_only=self.console.options.ascii_only)
+        styles = ("cyan", "dim")
+        return [
+            *(Text(row, style, no_wrap=True) for row, style in zip(drawn, styles, strict=False)),
+            Text(about, style="dim"),
+        ]
+
+    def _beside(self) -> list[Text]:
+        """Say how the run stands beside the reference, and when it may reach the next target."""
+        reference, standing = self.subject.reference, self.outlook.standing()
+        if standing is None:
+            return []
+        had = f"{standing.low:+.1f}"
+        if len(reference.curves) > 1:
+            had += f" to {standing.high:+.1f}"
+        if standing.past:
+            past = f"past the end of {reference}: {had} at step {reference.end:,.0f}"
+            return [Text(past + other_settings(reference), "dim")]
+        style = "yellow" if standing.lead < 0 else "green"
+        where = f": {reference} had {had} at this step{other_settings(reference)}"
+        lines = [Text.assemble((standing.word, style), (where, "dim"))]
+        forecast = self.outlook.forecast()
+        seconds = seconds_to(forecast, self._recent)
+        if forecast is not None and seconds is not None:
+            expected = f"score {forecast.target:g} expected in about {clock(seconds)}"
+            steps = f" (reference: {forecast.steps:,.0f} steps from here)"
+            lines.append(Text.assemble(expected, (steps, "dim")))
+        elif forecast is not None and math.isinf(forecast.steps):
+            reaching, runs = reference.reaching(forecast.target), len(reference.curves)
+            came = f"came to it in {reaching} of {runs} runs" if reaching else "never came to it"
+            lines.append(
+                Text.assemble(f"score {forecast.target:g}", (f" not foreseen: the reference {came}", "dim"))
+            )
+        return lines
 
     def _update(self) -> list[Text]:
         if not self._recent:
             return []
-        stats = self._recent[-1].stats
-        seconds = sum(r.seconds for r in self._recent)
+        recent = list(self._recent)
+        stats = recent[-1].stats
+        seconds = sum(r.seconds for r in recent)
         share = {
-            part: sum(getattr(r, f"{part}_seconds") for r in self._recent) / seconds
+            part: sum(getattr(r, f"{part}_seconds") for r in recent) / seconds
             for part in ("games", "network", "update")
         }
         parts = "  ".join(f"{part} {value:.0%}" for part, value in share.items())
@@ -172,14 +241,14 @@ class LivePanel:
                 ("  KL ", "dim"), f"{stats.kl:.4f}", ("  clipped ", "dim"), f"{stats.clip_share:.1%}",
             ),
             Text.assemble(
-                ("speed ", "dim"), f"{sum(r.steps for r in self._recent) / seconds:,.0f} steps/s",
+                ("speed ", "dim"), f"{speed(recent):,.0f} steps/s",
                 ("  time goes to ", "dim"), parts,
             ),
         ]  # fmt: skip
 
     def _when(self) -> list[Text]:
         now = time.monotonic()
-        left = self.subject.stop.remaining(self.history, now - self._started)
+        left = self._left(now - self._started)
         return [
             Text.assemble(
                 ("left ", "dim"), "-" if left is None else f"about {clock(left)}",
@@ -187,6 +256,34 @@ class LivePanel:
                 ("  Ctrl-C saves and stops", "dim"),
             )
         ]  # fmt: skip
+
+    def _left(self, seconds: float) -> float | None:
+        """Estimate the seconds left, `seconds` after the start of this command."""
+        stop, history = self.subject.stop, self.history
+        expected = seconds_to(self.outlook.forecast(), self._recent)
+        if stop.until is None or expected is None:
+            return stop.remaining(history, seconds)
+        # The reference knows how the curve bends; a straight line through the last moments does not.
+        others = replace(stop, until=None).remaining(history, seconds)
+        return expected if others is None else min(expected, others)
+
+
+def speed(records: Iterable[Record]) -> float:
+    """Return steps a second, over all records."""
+    records = list(records)
+    return sum(record.steps for record in records) / sum(record.seconds for record in records)
+
+
+def seconds_to(forecast: Forecast | None, recent: Sequence[Record]) -> float | None:
+    """Return how long a forecast's steps take at the recent speed; None if nobody can tell."""
+    if forecast is None or math.isinf(forecast.steps) or not recent:
+        return None
+    return forecast.steps / speed(recent)
+
+
+def other_settings(reference: Reference) -> str:
+    """Say in which settings a run differs from its reference; nothing if in none."""
+    return f"; other settings: {', '.join(reference.other_settings)}" if reference.other_settings else ""
 
 
 def score_text(progress: Progress) -> str:
@@ -205,20 +302,28 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def sparkline(values: list[float], width: int, *, ascii_only: bool = False) -> str:
-    """Draw values as one row of bars, at most `width` of them, each the mean of its share of the values.
+def sparklines(rows: Sequence[Sequence[float]], width: int, *, ascii_only: bool = False) -> list[str]:
+    """Draw rows of equally many values as rows of bars on one scale.
 
-    >>> sparkline([0, 1, 2, 3], 4)
-    '▁▃▆█'
-    >>> sparkline([0, 0, 4, 4], 2, ascii_only=True)
-    '_#'
+    A row has at most `width` bars, each the mean of its share of the values; a space where one is NaN.
+
+    >>> sparklines([[0, 1, 2, 3]], 4)
+    ['▁▃▆█']
+    >>> sparklines([[0, 0, 4, 4], [2, 2, math.nan, 4]], 2, ascii_only=True)
+    ['_#', '= ']
     """
     bars = "_.:-=+*#" if ascii_only else "▁▂▃▄▅▆▇█"
-    if not values:
-        return ""
+    means = [_shares(row, width) for row in rows]
+    known = [mean for row in means for mean in row if not math.isnan(mean)]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    scale = (len(bars) - 1) / (high - low) if high > low else 0.0
+    return [
+        "".join(" " if math.isnan(mean) else bars[round((mean - low) * scale)] for mean in row)
+        for row in means
+    ]
+
+
+def _shares(values: Sequence[float], width: int) -> list[float]:
     n = min(width, len(values))
     shares = [values[i * len(values) // n : (i + 1) * len(values) // n] for i in range(n)]
-    means = [sum(share) / len(share) for share in shares]
-    low, high = min(means), max(means)
-    scale = (len(bars) - 1) / (high - low) if high > low else 0.0
-    return "".join(bars[round((mean - low) * scale)] for mean in means)
+    return [sum(share) / len(share) for share in shares]

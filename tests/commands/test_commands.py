@@ -56,7 +56,7 @@ def test_version(cli):
 def test_a_run_is_trained_listed_evaluated_and_resumed(cli, folder):
     status, out, _ = cli("train", "--run", "a", "--updates", "2", "--seed", "3", *TINY)
     assert status == 0
-    assert "pgpong a · ALE/Pong-v5 (frameskip 4, sticky 0.25) · recipe fast" in out
+    assert "pgpong a: ALE/Pong-v5 (frameskip 4, sticky 0.25), recipe fast" in out
     assert "update 2 reached: saved update 2" in out
     assert out.strip().endswith("go on with: pgpong resume a")
     assert "seed = 3" in (folder / "runs/a/config.toml").read_text()

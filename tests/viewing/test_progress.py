@@ -11,16 +11,19 @@ import subprocess
 import sys
 import termios
 import time
+from math import nan
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from pgpong.learning.policy_gradient import UpdateStats
+from pgpong.reference import Reference
 from pgpong.rollout import Episode
 from pgpong.state import Progress
 from pgpong.stopping import Moment, StopConditions
 from pgpong.training import Record
-from pgpong.viewing.progress import LivePanel, PlainLines, Subject, clock, make_display, sparkline
+from pgpong.viewing.progress import LivePanel, PlainLines, Subject, clock, make_display, sparklines
 from tests.conftest import TINY
 from tests.runs import take_terminal
 
@@ -55,7 +58,7 @@ def drawn(shown_on, **settings):
 
 
 def test_the_panel_shows_what_was_promised():
-    text = drawn(console(), history=[Moment(10.0, 1, 1, -21.0)])
+    text = drawn(console(), history=[Moment(10.0, 1, 1, 1000, -21.0)])
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
     for expected in (
         "pgpong r", "episode 3", "update 7", "steps 12,345", "frames 49,380", "trained 1:15",
@@ -110,24 +113,140 @@ def test_plain_lines_come_every_few_seconds_and_the_last_one_always():
     assert [line.split("  ")[0] for line in lines] == ["title", "update 1", "update 5"]
 
 
-def test_sparkline_and_clock():
-    assert sparkline([], 5) == ""
-    assert sparkline([3.0, 3.0], 5) == "▁▁"
-    assert sparkline([float(i) for i in range(800)], 8) == "▁▂▃▄▅▆▇█"
+def test_sparklines_and_clock():
+    assert sparklines([[]], 5) == [""]
+    assert sparklines([[3.0, 3.0]], 5) == ["▁▁"]
+    assert sparklines([[float(i) for i in range(800)]], 8) == ["▁▂▃▄▅▆▇█"]
+    # One scale for both; nothing where the second is not known.
+    assert sparklines([[0, 0, 0, 0], [nan, 7, 7, 7]], 4) == ["▁▁▁▁", " ███"]
+    assert sparklines([[0, 0, 0, 0], [nan, 7, 7, 7]], 2) == ["▁▁", " █"]
     assert (clock(59.9), clock(3600)) == ("0:59", "1:00:00")
+
+
+# Runs that rose evenly from -20 to 10 and to 0 in 30,000 steps.
+REFERENCE = Reference(
+    "fast", tuple((np.array([0.0, 30_000.0]), np.array([-20.0, top])) for top in (10.0, 0.0))
+)
+
+
+def beside(score, *, step=15_000, episode=25, stop=None, reference=REFERENCE, width=80):
+    """What panel and plain lines say of a run at 1,000 steps/s that has come to a mean score."""
+    stop = stop or StopConditions()
+    progress = Progress(update=15, episode=episode, step=step, seconds=15.0)
+    progress.scores.extend([score] * episode)
+    history = [Moment(s, s, s, 1000 * s, -20.0) for s in range(1, 15)]
+    shown_on, plain = (
+        Console(file=io.StringIO(), width=width, force_terminal=f, color_system=None) for f in (True, False)
+    )
+    subject = Subject("t", progress, history, stop, time.monotonic, reference)
+    panel = LivePanel(shown_on, subject)
+    panel.show(RECORD)
+    shown_on.print(panel.render())
+    with PlainLines(plain, subject) as lines:
+        lines.show(RECORD)
+    return shown_on.file.getvalue(), plain.file.getvalue()
+
+
+def test_the_panel_says_how_a_run_stands_and_when_it_may_reach_its_next_target():
+    panel, plain = beside(-8)
+    # At -8 the two were at steps 12,000 and 18,000, at 0 at 20,000 and 30,000: 8,000 and 12,000 steps.
+    assert "on track: 2 reference runs of fast had -10.0 to -5.0 at this step" in panel
+    assert "score 0 expected in about 0:10 (reference: 10,000 steps from here)" in panel
+    assert plain.startswith("t; compared with 2 reference runs of fast at the same step\n")
+    assert "score -8.0 (on track, 0 in about 0:10)  entropy" in plain
+
+
+@pytest.mark.parametrize(
+    ("score", "words", "target", "short"),
+    [
+        (-13, "behind by 3.0: ", "score 0 expected in about 0:16", "(behind by 3.0, 0 in about 0:16)"),
+        (-2, "ahead by 3.0: ", "score 0 expected in about 0:02", "(ahead by 3.0, 0 in about 0:02)"),
+        (3, "ahead by 8.0: ", "score 15 not foreseen: the reference never came to it", "(ahead by 8.0)  "),
+        (16, "ahead by 21.0: ", "score 18 not foreseen: the reference never came to it", "(ahead by 21.0)  "),
+        (19, "ahead by 24.0: ", None, "(ahead by 24.0)  "),
+    ],
+)
+def test_ahead_and_behind_by_how_much(score, words, target, short):
+    panel, plain = beside(score)
+    assert words in panel
+    assert short in plain
+    if target is None:
+        assert "expected" not in panel
+        assert "foreseen" not in panel
+    else:
+        assert target in panel
+
+
+def test_the_users_own_target_comes_first_and_the_time_left_is_that_of_the_reference():
+    panel, plain = beside(-8, stop=StopConditions(until=-5, minutes=60))
+    # -5 was at 15,000 and 22,500: 3,000 and 4,500 steps.
+    assert "score -5 expected in about 0:03 (reference: 3,750 steps from here)" in panel
+    assert "left about 0:03" in panel
+    assert "(on track, -5 in about 0:03)" in plain
+    panel, _ = beside(-8, stop=StopConditions(until=5, minutes=60))
+    assert "score 5 not foreseen: the reference came to it in 1 of 2 runs" in panel
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        {"episode": 19},  # too early
+        {"reference": Reference("fast")},  # none for this recipe and game
+        {"reference": Reference("fast", tuple((x + 20_000, y) for x, y in REFERENCE.curves))},  # begins later
+    ],
+)
+def test_where_nothing_can_be_said_nothing_is(run):
+    panel, plain = beside(-8, **run)
+    for word in ("reference", "on track", "expected", "second row"):
+        assert word not in panel
+    assert "score -8.0  entropy" in plain
+
+
+def test_after_the_reference_its_end_is_said_and_nothing_foreseen():
+    panel, plain = beside(-8, step=30_001)
+    assert "past the end of 2 reference runs of fast: +0.0 to +10.0 at step 30,000" in panel
+    assert "expected" not in panel
+    assert "score -8.0  entropy" in plain
+
+
+def test_a_reference_of_other_settings_is_called_so_and_foresees_nothing():
+    panel, plain = beside(-8, reference=Reference("fast", REFERENCE.curves, ("hidden", "gamma")), width=120)
+    assert (
+        "on track: 2 reference runs of fast had -10.0 to -5.0 at this step; other settings: hidden, gamma"
+        in panel
+    )
+    assert "expected" not in panel
+    assert "at the same step; other settings: hidden, gamma\n" in plain
+    assert "score -8.0 (on track)  entropy" in plain
+
+
+def test_one_reference_run_has_one_score():
+    panel, _ = beside(-8, reference=Reference("karpathy", REFERENCE.curves[:1]))
+    assert "behind by 3.0: 1 reference run of karpathy had -5.0 at this step" in panel
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 120])
+def test_the_reference_keeps_to_a_narrow_window_and_its_row_stands_below_the_runs_own(width):
+    lines = beside(-8, width=width)[0].splitlines()
+    assert max(map(len, lines)) == width - 3
+    own, reference = [line[2:-2].rstrip() for line in lines if "▁" in line]
+    assert len(own) == len(reference) == min(15, width - 7)
+    assert set(own[:-1]) == {"▁"}  # it stays at -20, the lowest of both, until the last update
+    assert list(reference) == sorted(reference)  # the mean of the two rises
+    assert reference[-1] == "█"
 
 
 class Terminal:
     """A training in a pseudo-terminal of its own."""
 
-    def __init__(self, folder, columns=100, **environment):
+    def __init__(self, folder, columns=100, program=("-m", "pgpong"), **environment):
         self.fd, inside = pty.openpty()
         fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
         outer = {
             name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pgpong", "train", "--run", "t", *TINY],
+            [sys.executable, *program, "train", "--run", "t", *TINY],
             cwd=folder,
             env={**outer, "TERM": "xterm-256color", **environment},
             stdin=inside,
@@ -189,8 +308,47 @@ def test_no_color_is_respected_in_a_terminal(tmp_path):
 def test_a_dumb_terminal_gets_lines_without_any_control(tmp_path):
     terminal = Terminal(tmp_path, TERM="dumb")
     terminal.read_until("update 1")
+    assert "other settings: num_envs, hidden, batch_steps\r\n" in terminal.seen
     assert terminal.end() == 130
     assert "\x1b" not in terminal.seen
+
+
+# pgpong itself, with made-up reference runs of the settings of `TINY`, and compared from the first game on.
+WITH_REFERENCE = """
+import sys, pgpong.reference, pgpong.viewing.outlook
+from pgpong.__main__ import main
+settings = {"num_envs": 2, "batch_steps": 60, "hidden": 8}
+run = {"recipe": "fast", "game": "ALE/Pong-v5 (frameskip 4, sticky 0.25)", "settings": settings}
+tops = (15, 21)
+pgpong.reference._all = lambda: [{**run, "step": [0, 10**6], "score_mean": [-21, top]} for top in tops]
+pgpong.viewing.outlook.EARLIEST = 1
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_in_a_terminal_a_training_is_seen_beside_its_reference(tmp_path):
+    terminal = Terminal(tmp_path, program=("-c", WITH_REFERENCE))
+    terminal.read_until("reference's mean")
+    terminal.read_until("score 0 expected in about")
+    assert terminal.end() == 130
+    assert re.search(
+        r"on track: 2 reference runs of fast had -2\d\.\d to -2\d\.\d at this step", terminal.text
+    )
+
+
+def test_a_dumb_terminal_is_told_the_same_in_its_lines(tmp_path):
+    terminal = Terminal(tmp_path, program=("-c", WITH_REFERENCE), TERM="dumb")
+    terminal.read_until("; compared with 2 reference runs of fast at the same step\r\n")
+    terminal.read_until("(on track, 0 in about")
+    assert terminal.end() == 130
+
+
+def test_a_terminal_without_unicode_is_sent_none(tmp_path):
+    terminal = Terminal(tmp_path, columns=40, PYTHONIOENCODING="ascii")
+    terminal.read_until("saves and stops")
+    assert terminal.end() == 130
+    assert terminal.seen.isascii()
+    assert "Traceback" not in terminal.seen
 
 
 def test_a_narrow_terminal_is_kept_to(tmp_path):
