@@ -58,7 +58,6 @@ class TrainConfig:
     # The network
     hidden: int = _setting(200, "hidden units", low=1)
     fan_in: int = _setting(40, "W1 starts as N(0, 1/fan_in)", low=1)
-
     blur: float = _setting(0.0, "W1 starts blurred over so many pixels; 0: not", low=0)
     mirror: bool = _setting(False, "hidden units in pairs, each the other upside down")
 
@@ -68,7 +67,13 @@ class TrainConfig:
 
     # What a step is worth
     gamma: float = _setting(0.99, "discount a step, 0 to 1", low=0)
-    standardise: Literal["batch", "episode"] = _setting("batch", "returns are standardised over this")
+    critic: bool = _setting(False, "a second network foretells returns, and steps are measured from that")
+    gae_lambda: float = _setting(
+        0.97, "decay a step of trust in what came over what the critic says, 0 to 1", low=0
+    )
+    standardise: Literal["batch", "episode"] = _setting(
+        "batch", "what steps are worth is standardised over this"
+    )
 
     # The update
     passes: int = _setting(3, "passes over a batch", low=1)
@@ -103,7 +108,7 @@ class TrainConfig:
             if isinstance(value, int | float) and not (value >= low and value > above):
                 bound = f"more than {above:g}" if above > -math.inf else f"{low:g} or more"
                 raise SettingError(f"{setting.name}: expected {bound}, got {value:g}")
-        for name in ("gamma", "momentum", "decay", "anneal_to"):
+        for name in ("gamma", "gae_lambda", "momentum", "decay", "anneal_to"):
             if not getattr(self, name) <= 1:
                 raise SettingError(f"{name}: expected 0 to 1, got {getattr(self, name):g}")
         if bool(self.batch_steps) == bool(self.batch_episodes):

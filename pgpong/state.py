@@ -11,6 +11,7 @@ from pgpong.config import TrainConfig
 from pgpong.envs.game import Game
 from pgpong.envs.preprocess import PIXELS
 from pgpong.learning.court import blur, pair
+from pgpong.learning.critic import Critic
 from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.policy import Policy
 from pgpong.learning.policy_gradient import make_optimizer
@@ -38,7 +39,7 @@ class Progress:
 
 @dataclass
 class TrainingState:
-    """The agent that learns, its optimiser, the one random generator, and how far they have come.
+    """The agent that learns, its optimiser and critic, the one random generator, and how far they have come.
 
     `rng_state` and `games` are as they were after the last update, whatever has been played since then:
     what a checkpoint holds is that boundary between two updates.
@@ -47,6 +48,7 @@ class TrainingState:
     agent: Agent
     optimizer: Optimizer
     rng: np.random.Generator
+    critic: Critic | None = None
     progress: Progress = field(default_factory=Progress)
     rng_state: dict[str, Any] = field(init=False)
     games: Columns = field(default_factory=dict)  # of the rollout; none before it has begun
@@ -63,9 +65,19 @@ class TrainingState:
 def new_state(config: TrainConfig, game: Game) -> TrainingState:
     """Begin a training: weights drawn, running means at zero, nothing played."""
     rng = np.random.default_rng(config.seed)
-    policy = Policy.initialise(rng, config.hidden, PIXELS, config.fan_in)
+    policy = _draw(config, rng, sign=-1)
+    critic = None
+    if config.critic:
+        network = _draw(config, rng, sign=1)
+        critic = Critic(network, make_optimizer(network, config))
+    return TrainingState(Agent(policy, game), make_optimizer(policy, config), rng, critic)
+
+
+def _draw(config: TrainConfig, rng: np.random.Generator, sign: int) -> Policy:
+    """Draw a network's weights; turned upside down, a frame has `sign` times the output."""
+    network = Policy.initialise(rng, config.hidden, PIXELS, config.fan_in)
     if config.blur:
-        policy.W1[:] = blur(policy.W1, config.blur)
+        network.W1[:] = blur(network.W1, config.blur)
     if config.mirror:
-        pair(policy.W1, policy.W2)
-    return TrainingState(Agent(policy, game), make_optimizer(policy, config), rng)
+        pair(network.W1, network.W2, sign)
+    return network

@@ -62,7 +62,7 @@ def train(
         while (played := rollout.play(policy, should_stop)) is not None:
             began = time.perf_counter()
             settings = config.at(progress.step)
-            stats = update(policy, state.optimizer, played.batch, settings, state.rng)
+            stats = update(policy, state.optimizer, played.batch, settings, state.rng, state.critic)
             update_seconds = time.perf_counter() - began
             record = Record(
                 stats,

@@ -25,26 +25,27 @@ def blur(W1: npt.NDArray[Any], width: float) -> npt.NDArray[Any]:
     return blurred
 
 
-def pair(W1: Array, W2: Array, xp: Namespace = np) -> None:
+def pair(W1: Array, W2: Array, sign: int, xp: Namespace = np) -> None:
     """Make the second half of the hidden units mirror images of the first, in place.
 
-    Unit i + hidden / 2 looks for unit i's picture upside down, and says the opposite. Then a frame turned
-    upside down has the logit with the other sign: p(up | x) = 1 - p(up | x upside down).
+    Unit i + hidden / 2 looks for unit i's picture upside down, and says `sign` times the same. With -1, a
+    policy's, a frame turned upside down has the logit with the other sign: p(up | x) = 1 - p(up | x upside
+    down). With 1, a critic's, it has the same value.
     """
     half = W2.shape[0] // 2
     W1[half:] = _upside_down(W1[:half].T, xp).T
-    W2[half:] = -W2[:half]
+    W2[half:] = sign * W2[:half]
 
 
-def symmetrise(gradients: Arrays, xp: Namespace = np) -> Arrays:
+def symmetrise(gradients: Arrays, sign: int, xp: Namespace = np) -> Arrays:
     """Return the part of the gradients that keeps paired units paired: their mean with their mirror image."""
     W1, W2 = gradients["W1"].T, gradients["W2"]  # W1's in memory pixel by pixel
     half = W2.shape[0] // 2
     first = (W1[:, :half] + _upside_down(W1[:, half:], xp)) / 2
-    says = (W2[:half] - W2[half:]) / 2
+    says = (W2[:half] + sign * W2[half:]) / 2
     return {
         "W1": xp.concat([first, _upside_down(first, xp)], axis=1).T,
-        "W2": xp.concat([says, -says]),
+        "W2": xp.concat([says, sign * says]),
     }
 
 

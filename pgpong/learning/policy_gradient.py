@@ -1,13 +1,13 @@
 """One update from one batch, by policy gradient.
 
 Each step t of the batch contributes to the objective, with ρ the probability of its action now over the
-probability when it was played, A its standardised return and H the policy's entropy there,
+probability when it was played, A its standardised advantage and H the policy's entropy there,
 
     min(ρ A, clip(ρ, 1-c, 1+c) A) + entropy · H
 
-(J. Schulman et al., "Proximal Policy Optimization Algorithms", arXiv:1707.06347, equations 7 and 9, with
-returns in place of a critic's advantages.) The 2016 algorithm is the case of one pass over one minibatch
-without a clip: there ρ is 1, and the derivative by the logit is A (y - p), with y = 1 for up.
+(J. Schulman et al., "Proximal Policy Optimization Algorithms", arXiv:1707.06347, equations 7 and 9; A is of
+returns where there is no critic.) The 2016 algorithm is the case of one pass over one minibatch without a
+clip: there ρ is 1, and the derivative by the logit is A (y - p), with y = 1 for up.
 """
 
 import math
@@ -21,10 +21,11 @@ from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array, Arrays, Namespace
 from pgpong.learning.batch import Batch
 from pgpong.learning.court import symmetrise
+from pgpong.learning.critic import Critic
 from pgpong.learning.finite import require_finite
 from pgpong.learning.optimizers import Adam, Optimizer, RMSProp
 from pgpong.learning.policy import Policy, entropy, log_probability, probability_of_up
-from pgpong.learning.returns import discounted_returns, standardise
+from pgpong.learning.returns import discounted_returns, generalised_advantages, standardise
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class UpdateStats:
     passes: float  # done, of those that were asked for
     W1_norm: float  # Euclidean, of the weights that the update left
     W2_norm: float
+    explained: float | None = None  # share of the returns' variance that the critic foretold, at most 1
 
 
 def make_optimizer(policy: Policy, config: TrainConfig) -> Optimizer:
@@ -47,24 +49,50 @@ def make_optimizer(policy: Policy, config: TrainConfig) -> Optimizer:
     return RMSProp(policy.parameters, config.decay, config.epsilon, policy.xp)
 
 
-def advantages(batch: Batch, config: TrainConfig) -> npt.NDArray[np.float64]:
-    """Return the discounted, standardised returns (n,) of the batch's steps."""
-    returns = discounted_returns(batch.rewards, batch.ends, config.gamma)
-    return standardise(returns, batch.episode if config.standardise == "episode" else None)
+def advantages(
+    batch: Batch, config: TrainConfig, values: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.float64]:
+    """Return the standardised advantages (n,) of the batch's steps.
+
+    They are the returns, or, given a critic's `values` (n,) of the steps, what came of each beyond that.
+    """
+    if values is None:
+        raw = discounted_returns(batch.rewards, batch.ends, config.gamma)
+    else:
+        raw = generalised_advantages(batch.rewards, batch.ends, values, config.gamma, config.gae_lambda)
+    return standardise(raw, batch.episode if config.standardise == "episode" else None)
+
+
+def explained_variance(returns: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> float | None:
+    """Return 1 - Var(R - V) / Var(R) of returns and values (n,), None where all returns are the same."""
+    variance = float(np.var(returns))
+    return 1 - float(np.var(returns - values)) / variance if variance else None
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # looked for here, and named
 def update(
-    policy: Policy, optimizer: Optimizer, batch: Batch, config: TrainConfig, rng: np.random.Generator
+    policy: Policy,
+    optimizer: Optimizer,
+    batch: Batch,
+    config: TrainConfig,
+    rng: np.random.Generator,
+    critic: Critic | None = None,
 ) -> UpdateStats:
     """Improve `policy` in place by `config.passes` passes over `batch`; stop early at `config.max_kl`.
+
+    Advantages are returns less what `critic`, which learns as well, foretold; without one, returns.
 
     Raises:
         NonFiniteError: a reward, logit, gradient, weight or running mean is NaN or infinite.
     """
     require_finite("a reward", batch.rewards)
     require_finite("an observation", batch.frames.data)
-    A = advantages(batch, config)
+    values, explained = None, None
+    if critic:
+        values = critic.values(batch.frames)
+        returns = discounted_returns(batch.rewards, batch.ends, config.gamma)
+        explained = explained_variance(returns, values)
+    A = advantages(batch, config, values)
     seen: list[tuple[float, float, float, float]] = []
     for rows in minibatches(len(batch), config, rng):
         part = batch[rows]
@@ -73,7 +101,7 @@ def update(
         dz, mean_entropy, kl, clip_share = surrogate(z, part.up, part.logp, A[rows], config, policy.xp)
         gradients = policy.backward(part.frames, h, dz)
         if config.mirror:
-            gradients = symmetrise(gradients, policy.xp)
+            gradients = symmetrise(gradients, -1, policy.xp)
         norm = norm_of(gradients, policy.xp)
         require_finite("the gradient", norm)
         seen.append((mean_entropy, kl, clip_share, norm))
@@ -82,13 +110,21 @@ def update(
         if norm > config.max_grad_norm:
             gradients = {name: g * (config.max_grad_norm / norm) for name, g in gradients.items()}
         optimizer.step(policy.parameters, gradients, config.learning_rate)
-    for what, arrays in {"weights": policy.parameters, **optimizer.state}.items():
-        for name, array in arrays.items():
-            require_finite(f"{what} of {name}", array, policy.xp)
+        if critic:
+            critic.learn(part.frames, returns[rows], config)
+    _require_finite_learner(policy, optimizer)
+    if critic:
+        _require_finite_learner(critic.network, critic.optimizer)
     mean_entropy, _, clip_share, norm = np.mean(seen, axis=0).tolist()
     passes = len(seen) / min(config.minibatches, len(batch))
     W1_norm, W2_norm = (norm_of({name: policy.parameters[name]}, policy.xp) for name in ("W1", "W2"))
-    return UpdateStats(mean_entropy, kl, clip_share, norm, passes, W1_norm, W2_norm)
+    return UpdateStats(mean_entropy, kl, clip_share, norm, passes, W1_norm, W2_norm, explained)
+
+
+def _require_finite_learner(network: Policy, optimizer: Optimizer) -> None:
+    for what, arrays in {"weights": network.parameters, **optimizer.state}.items():
+        for name, array in arrays.items():
+            require_finite(f"{what} of {name}", array, network.xp)
 
 
 def minibatches(steps: int, config: TrainConfig, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:

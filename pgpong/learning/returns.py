@@ -22,6 +22,24 @@ def discounted_returns(rewards: Floats, ends: npt.NDArray[np.bool_], gamma: floa
     return np.array(returns[::-1], np.float64)
 
 
+def generalised_advantages(
+    rewards: Floats, ends: npt.NDArray[np.bool_], values: Floats, gamma: float, lam: float
+) -> Floats:
+    """Measure returns from `values` (n,), which foretell them: δ_t + γλ δ_{t+1} + (γλ)² δ_{t+2} + ...
+
+    There δ_t = r_t + γ V_{t+1} - V_t, within each rally, and nothing is expected after its end. With λ = 1
+    it is R_t - V_t; with less, later rewards are taken from what the values say of them.
+
+    Source: J. Schulman et al., "High-Dimensional Continuous Control Using Generalized Advantage Estimation",
+    arXiv:1506.02438, equation 16.
+
+    >>> generalised_advantages(np.array([0.0, 1.0]), np.array([0, 1], bool), np.array([0.5, 0.5]), 1.0, 0.5)
+    array([0.25, 0.5 ])
+    """
+    following = np.where(ends, 0.0, np.append(values[1:], 0.0))
+    return discounted_returns(rewards + gamma * following - values, ends, gamma * lam)
+
+
 def standardise(values: Floats, groups: npt.NDArray[np.int64] | None = None) -> Floats:
     """Shift and scale to mean 0 and standard deviation 1, over all values or within each group.
 

@@ -1,6 +1,7 @@
 """Checkpoints: an agent plus what else a training needs to go on. Private to a run; data only.
 
-The file is an agent's, with further arrays (`optimizer.*`, `games.*`, `scores`) and metadata (`training.*`);
+The file is an agent's, with further arrays (`optimizer.*`, `critic.*`, `games.*`, `scores`) and metadata
+(`training.*`);
 whoever only wants to play reads the agent's part of it.
 """
 
@@ -17,13 +18,15 @@ from pgpong.config import TrainConfig
 from pgpong.envs.game import Game
 from pgpong.envs.preprocess import PIXELS
 from pgpong.errors import FileFormatError
+from pgpong.learning.optimizers import Optimizer
 from pgpong.rollout import BOOKS, Columns
 from pgpong.state import SCORE_WINDOW, Progress, TrainingState, new_state
 from pgpong.storage.arrays import Arrays, Meta, read_arrays, write_arrays
 
 T = TypeVar("T")
 
-TRAINING, GENERATOR, OPTIMIZER, GAMES, SCORES = "training.", "rng.", "optimizer.", "games.", "scores"
+TRAINING, GENERATOR, GAMES, SCORES = "training.", "rng.", "games.", "scores"
+OPTIMIZER, CRITIC = "optimizer.", "critic."
 REST_OF_WORD = ("has_uint32", "uinteger")  # PCG64 makes 64 bits at a time, and half may be left over
 
 
@@ -39,7 +42,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
     scores = np.array(progress.pop("scores"), np.int64)
     words = {**state.rng_state["state"], **{name: state.rng_state[name] for name in REST_OF_WORD}}
     meta |= _named(TRAINING, progress | _named(GENERATOR, words))
-    arrays |= _optimizer_arrays(state) | {SCORES: scores} | _named(GAMES, state.games)
+    arrays |= _learning_arrays(state) | {SCORES: scores} | _named(GAMES, state.games)
     write_arrays(path, meta, arrays)
 
 
@@ -93,9 +96,9 @@ def load_newest(
 
 
 def _restore(state: TrainingState, training: Meta, arrays: Arrays) -> None:
-    """Fill a new state with progress, random generator and the optimiser's running means."""
-    expected = _optimizer_arrays(state)
-    if expected.keys() != {name for name in arrays if name.startswith(OPTIMIZER)}:
+    """Fill a new state with progress, random generator, the optimiser's running means and the critic."""
+    expected = _learning_arrays(state)
+    if expected.keys() != {name for name in arrays if name.startswith((OPTIMIZER, CRITIC))}:
         raise KeyError(OPTIMIZER)
     for name, array in expected.items():
         if arrays[name].shape != array.shape:
@@ -132,11 +135,19 @@ def _check_games(games: Columns, num_envs: int) -> None:
         raise ValueError("out of range")
 
 
-def _optimizer_arrays(state: TrainingState) -> Arrays:
-    """Name the optimiser's arrays in one level, as they stand in the file; they are not copied."""
+def _learning_arrays(state: TrainingState) -> Arrays:
+    """Name the optimiser's and the critic's arrays, as they stand in the file; they are not copied."""
+    named = _optimizer_arrays(state.optimizer)
+    if state.critic:
+        critic = state.critic.network.parameters | _optimizer_arrays(state.critic.optimizer)
+        named |= _named(CRITIC, critic)
+    return {name: np.asarray(array) for name, array in named.items()}
+
+
+def _optimizer_arrays(optimizer: Optimizer) -> Arrays:
     return {
-        f"{OPTIMIZER}{mean}.{name}": np.asarray(array)
-        for mean, arrays in state.optimizer.state.items()
+        f"{OPTIMIZER}{mean}.{name}": array
+        for mean, arrays in optimizer.state.items()
         for name, array in arrays.items()
     }
 

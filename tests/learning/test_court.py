@@ -12,9 +12,9 @@ from tests.learning.test_policy_gradient import make_batch
 PIXELS = 6400
 
 
-def paired_policy(hidden=8, planes=1, dtype="float64"):
+def paired_policy(hidden=8, planes=1, dtype="float64", sign=-1):
     policy = Policy.initialise(np.random.default_rng(0), hidden, planes * PIXELS, fan_in=40, dtype=dtype)
-    pair(policy.W1, policy.W2)
+    pair(policy.W1, policy.W2, sign)
     return policy
 
 
@@ -36,15 +36,21 @@ def test_upside_down_the_paired_policy_says_the_opposite(planes):
     np.testing.assert_allclose(probability_of_up(turned), 1 - probability_of_up(z), atol=1e-10)
 
 
-def test_the_symmetric_gradient_is_that_of_both_the_frames_and_their_mirror_images():
-    """The batch's own gradient is averaged with the one of its mirror image, where up is down."""
-    policy, x = paired_policy(), random_frames()
+def test_upside_down_a_paired_critic_says_the_same():
+    network, x = paired_policy(sign=1), random_frames()
+    np.testing.assert_allclose(network.forward(upside_down(x))[1], network.forward(x)[1], rtol=1e-10)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_symmetric_gradient_is_that_of_both_the_frames_and_their_mirror_images(sign):
+    """The batch's own gradient is averaged with that of its mirror image, where a policy's up is down."""
+    policy, x = paired_policy(sign=sign), random_frames()
     dz = np.random.default_rng(2).standard_normal(len(x))
     gradients = []
-    for frames, toward in ((x, dz), (upside_down(x), -dz)):
+    for frames, toward in ((x, dz), (upside_down(x), sign * dz)):
         h, _ = policy.forward(frames)
         gradients.append(policy.backward(frames, h, toward))
-    symmetric = symmetrise(gradients[0])
+    symmetric = symmetrise(gradients[0], sign)
     for name, gradient in symmetric.items():
         expected = (gradients[0][name] + gradients[1][name]) / 2
         np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
@@ -59,7 +65,7 @@ def test_updates_keep_pairs_paired_to_the_bit():
         update(policy, optimizer, make_batch(pixels=PIXELS, policy=policy), config, rng)
     assert not np.array_equal(policy.W1, before)
     W1, W2 = policy.W1.copy(), policy.W2.copy()
-    pair(W1, W2)
+    pair(W1, W2, -1)
     assert np.array_equal(policy.W1, W1)
     assert np.array_equal(policy.W2, W2)
 
@@ -68,8 +74,8 @@ def test_symmetrise_runs_on_any_namespace_of_the_array_api_standard():
     xp = pytest.importorskip("array_api_strict")
     rng = np.random.default_rng(4)
     gradients = {"W1": rng.standard_normal((4, PIXELS)), "W2": rng.standard_normal(4)}
-    there = symmetrise({name: xp.asarray(g) for name, g in gradients.items()}, xp)
-    for name, expected in symmetrise(gradients).items():
+    there = symmetrise({name: xp.asarray(g) for name, g in gradients.items()}, -1, xp)
+    for name, expected in symmetrise(gradients, -1).items():
         np.testing.assert_array_equal(np.asarray(there[name]), expected)
 
 

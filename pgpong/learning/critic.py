@@ -1,0 +1,32 @@
+"""A critic foretells returns, so that a step is judged by what came of it beyond what was to be expected."""
+
+import numpy as np
+import numpy.typing as npt
+
+from pgpong.config import TrainConfig
+from pgpong.learning.backend import Array
+from pgpong.learning.court import symmetrise
+from pgpong.learning.optimizers import Optimizer
+from pgpong.learning.policy import Policy
+
+
+class Critic:
+    """A network like the policy's, which has a value V(x) where that has a logit, and its optimiser."""
+
+    def __init__(self, network: Policy, optimizer: Optimizer) -> None:
+        self.network = network
+        self.optimizer = optimizer
+
+    def values(self, x: Array) -> npt.NDArray[np.float64]:
+        """Return V (n,) for frames x (n, pixels)."""
+        return np.asarray(self.network.forward(x)[1], np.float64)
+
+    def learn(self, x: Array, returns: npt.NDArray[np.float64], config: TrainConfig) -> None:
+        """Take one step down the mean of (R - V)² / 2 for frames x (n, pixels) and returns R (n,)."""
+        network, xp = self.network, self.network.xp
+        h, V = network.forward(x)
+        error = xp.asarray(returns, dtype=V.dtype) - V
+        gradients = network.backward(x, h, error / len(V))
+        if config.mirror:
+            gradients = symmetrise(gradients, 1, xp)
+        self.optimizer.step(network.parameters, gradients, config.learning_rate)
