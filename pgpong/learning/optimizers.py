@@ -1,4 +1,4 @@
-"""Optimisers. They ascend: a policy gradient points to where the objective grows."""
+"""Optimisers: they turn gradients into steps. They ascend: a policy gradient points to where all grows."""
 
 from typing import Protocol
 
@@ -12,8 +12,8 @@ class Optimizer(Protocol):
 
     state: dict[str, Arrays]
 
-    def step(self, parameters: Arrays, gradients: Arrays, learning_rate: float) -> None:
-        """Change `parameters` in place along `gradients`."""
+    def steps(self, gradients: Arrays, learning_rate: float) -> Arrays:
+        """Return what is to be added to each parameter, by name."""
 
 
 class RMSProp:
@@ -31,13 +31,15 @@ class RMSProp:
         self.xp = xp
         self.state = {"mean_square": {name: xp.zeros_like(p) for name, p in parameters.items()}}
 
-    def step(self, parameters: Arrays, gradients: Arrays, learning_rate: float) -> None:
-        """Change `parameters` in place along `gradients`."""
+    def steps(self, gradients: Arrays, learning_rate: float) -> Arrays:
+        """Return what is to be added to each parameter, by name."""
+        steps = {}
         for name, g in gradients.items():
             m = self.state["mean_square"][name]
             m *= self.decay
             m += (1 - self.decay) * (g * g)
-            parameters[name] += learning_rate * g / (self.xp.sqrt(m) + self.epsilon)
+            steps[name] = learning_rate * g / (self.xp.sqrt(m) + self.epsilon)
+        return steps
 
 
 class Adam:
@@ -63,17 +65,19 @@ class Adam:
             "steps": {name: xp.zeros(()) for name in parameters},
         }
 
-    def step(self, parameters: Arrays, gradients: Arrays, learning_rate: float) -> None:
-        """Change `parameters` in place along `gradients`."""
+    def steps(self, gradients: Arrays, learning_rate: float) -> Arrays:
+        """Return what is to be added to each parameter, by name."""
+        steps = {}
         for name, g in gradients.items():
-            u, m, steps = (self.state[key][name] for key in ("mean", "mean_square", "steps"))
+            u, m, count = (self.state[key][name] for key in ("mean", "mean_square", "steps"))
             u *= self.momentum
             u += (1 - self.momentum) * g
             m *= self.decay
             m += (1 - self.decay) * (g * g)
-            steps += 1
-            t = float(steps)
+            count += 1
+            t = float(count)
             # û / (√m̂ + ε) with both corrections moved into the two numbers: one pass less over the arrays.
             root = (1 - self.decay**t) ** 0.5
             rate = learning_rate * root / (1 - self.momentum**t)
-            parameters[name] += rate * u / (self.xp.sqrt(m) + self.epsilon * root)
+            steps[name] = rate * u / (self.xp.sqrt(m) + self.epsilon * root)
+        return steps
