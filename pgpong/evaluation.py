@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from pgpong.agent import Agent
 from pgpong.envs.vector import PongVectorEnv
+from pgpong.envs.worker import IDLE
 from pgpong.errors import SettingError
 from pgpong.rollout import FIRST_TRAINING_SEED
 from pgpong.storage.replay import Replay
@@ -119,7 +120,8 @@ def play_once(
         observations, _ = env.reset(seed=seed)
         while running.any():
             played.append(agent.act(observations, rng))
-            observations, rewards, terminated, truncated, info = env.step(played[-1])
+            step = env.step(np.where(running, played[-1], IDLE))
+            observations, rewards, terminated, truncated, info = step
             scores += (rewards * running).astype(np.int64)
             steps += running
             ended = (terminated | truncated) & running

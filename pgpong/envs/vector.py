@@ -85,7 +85,10 @@ class PongVectorEnv(VectorEnv[Differences, npt.NDArray[np.int64], npt.NDArray[An
         return self._differences, info
 
     def step(self, actions: npt.NDArray[np.int64]) -> Step:
-        """Step all games; one that ended in the step before is reset, and shows zeros."""
+        """Step all games; one that ended in the step before is reset, and shows zeros.
+
+        A game whose action is `worker.IDLE` is not played, and stays as it is.
+        """
         self.step_async(actions)
         return self.step_wait()
 

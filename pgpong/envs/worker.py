@@ -27,6 +27,7 @@ from pgpong.envs.preprocess import (
 from pgpong.pixels import checksum, nonzero_pixels
 
 Seeds: TypeAlias = list[int | None]  # one a game
+IDLE = -1  # in the place of an action: not to be played
 History: TypeAlias = tuple[int, npt.NDArray[np.uint8]]  # a seed, and the actions since, 0 down and 1 up
 
 
@@ -60,13 +61,16 @@ class Worker:
         return self._answer(np.zeros(len(self._games)), began=mask)
 
     def step(self, actions: list[int], seeds: Seeds) -> Answer:
-        """Play a step of each game; those that ended in the step before begin anew instead."""
+        """Play a step of each game; those that ended in the step before begin anew instead.
+
+        A game whose action is `IDLE` stays as it is.
+        """
         rewards = np.zeros(len(self._games))
         began = self._ended.tolist()
         for i, game in enumerate(self._games):
             if began[i]:
                 game.reset(seeds[i])
-            else:
+            elif actions[i] != IDLE:
                 rewards[i] = game.step(EMULATOR_ACTIONS[actions[i]])
         return self._answer(rewards, began)
 

@@ -12,6 +12,7 @@ import pytest
 import pgpong
 from pgpong.envs.game import Game
 from pgpong.envs.vector import PongVectorEnv
+from pgpong.envs.worker import IDLE
 from pgpong.envs.wrappers import make_single
 from pgpong.errors import RunError, SettingError
 
@@ -92,6 +93,24 @@ def test_a_partial_reset_touches_only_its_games():
     single.reset(seed=21)
     for _ in range(60):
         assert (envs.step(np.array([1, 1, 1]))[0][1] == single.step(1)[0]).all()
+    envs.close()
+    single.close()
+
+
+def test_a_game_that_idles_goes_on_from_where_it_stood():
+    envs = pgpong.make_vec(2)
+    envs.reset(seed=0)
+    single = pgpong.make()
+    single.reset(seed=1)
+    for k in range(120):
+        if k % 3:
+            observations, *_, info = envs.step(np.array([k % 2, IDLE]))
+            assert not observations[1].any()  # nothing has moved
+        else:
+            observations, *_, info = envs.step(np.array([k % 2, 1]))
+            # Its picture is compared with the one before, and that was the same while it idled.
+            assert (observations[1] == single.step(1)[0]).all()
+    assert info["episode_frame_number"].tolist() == [120 * 4, 40 * 4]
     envs.close()
     single.close()
 
