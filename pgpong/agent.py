@@ -50,6 +50,12 @@ class Agent:
         threshold = 0.5 if rng is None else rng.random(len(p))
         return (p > threshold).astype(np.int64).reshape(observations.shape[:-2])
 
+    def copy(self) -> "Agent":
+        """Return one with weights of its own: a training changes its agent's in place."""
+        policy = self.policy
+        W1, W2 = (policy.xp.asarray(W, copy=True) for W in (policy.W1, policy.W2))
+        return Agent(Policy(W1, W2, policy.xp), self.game, dict(self.provenance))
+
     def save(self, path: str | Path, *, half: bool = False) -> None:
         """Write the agent to one .npz file; with `half`, its weights in half precision.
 

@@ -109,6 +109,7 @@ def benchmark(config: TrainConfig, rounds: int = 10, contenders: Sequence[Conten
 
 def play_and_learn(config: TrainConfig, game: Game, records: list[Record]) -> Generator[float]:
     """Train; add the record of each batch with its update to `records`, and yield its steps a second."""
+    config = replace(config, evaluate_every=0)  # a round is a batch and its update
     for_ever = train(config, new_state(config, game))
     while True:
         began = time.perf_counter()

@@ -1,7 +1,11 @@
-"""Plays evaluation games: each from its own seed, to its end, none shared with any training."""
+"""Plays evaluation games: each from its own seed, to its end, none shared with any training.
+
+`evaluate` makes the scores that are published. A training chooses its best agent by `validate`, with other
+games: or the score of that agent would be of the games that it was chosen for.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,10 +19,11 @@ from pgpong.agent import Agent
 from pgpong.envs.vector import PongVectorEnv
 from pgpong.envs.worker import IDLE
 from pgpong.errors import SettingError
-from pgpong.rollout import FIRST_TRAINING_SEED
+from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.replay import Replay
 
 GAMES_AT_ONCE = 32
+ENOUGH = 100  # games of a score that may be published
 CONFIDENCE = 0.95
 
 
@@ -31,6 +36,12 @@ class Evaluation:
     first_seed: int
     scores: list[int]
     steps: list[int]
+
+    @classmethod
+    def of(cls, agent: Agent, greedy: bool, first_seed: int, games: Iterable[Replay]) -> "Evaluation":
+        """Sum games of an agent up."""
+        played = [(replay.score, len(replay.actions)) for replay in games]
+        return cls(str(agent.game), greedy, first_seed, [s for s, _ in played], [n for _, n in played])
 
     @property
     def mean(self) -> float:
@@ -92,26 +103,65 @@ def evaluate(
     """
     if episodes < 1:
         raise SettingError(f"expected 1 episode or more, got {episodes}")
-    if not 0 <= seed <= FIRST_TRAINING_SEED - episodes:
-        raise SettingError(f"expected a seed from 0 to {FIRST_TRAINING_SEED - episodes}, got {seed}")
+    if not 0 <= seed <= FIRST_VALIDATION_SEED - episodes:
+        raise SettingError(f"expected a seed from 0 to {FIRST_VALIDATION_SEED - episodes}, got {seed}")
+    games = []
+    for replay in play(agent, episodes, seed, greedy=greedy, num_workers=num_workers):
+        keep(replay)
+        games.append(replay)
+    return Evaluation.of(agent, greedy, seed, games)
+
+
+def validate(
+    agent: Agent,
+    episodes: int,
+    num_workers: int = 0,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
+    """Play the games by which a training chooses its best agent, the same ones for every agent.
+
+    Actions are sampled. `should_stop` is asked at every step; None if it said so before the last game's end.
+    """
+    games = list(
+        play(agent, episodes, FIRST_VALIDATION_SEED, num_workers=num_workers, should_stop=should_stop)
+    )
+    whole = len(games) == episodes
+    return Evaluation.of(agent, False, FIRST_VALIDATION_SEED, games) if whole else None
+
+
+def play(
+    agent: Agent,
+    episodes: int,
+    seed: int,
+    *,
+    greedy: bool = False,
+    num_workers: int = 0,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Replay]:
+    """Play games with the seeds `seed`, `seed` + 1, ... and yield them as replays.
+
+    Actions are sampled, unless `greedy`, from a random generator seeded with `seed`. The games of the moment
+    at which `should_stop` says so, and those after them, are not yielded.
+    """
     rng = None if greedy else np.random.default_rng(seed)
-    scores: list[int] = []
-    steps: list[int] = []
     with threadpool_limits(1):  # the cores are the emulator's
         for first in range(0, episodes, GAMES_AT_ONCE):
             n = min(GAMES_AT_ONCE, episodes - first)
-            wave = play_once(agent, n, seed + first, rng, num_workers)
-            for replay in wave:
-                keep(replay)
-                scores.append(replay.score)
-                steps.append(len(replay.actions))
-    return Evaluation(str(agent.game), greedy, seed, scores, steps)
+            games = play_once(agent, n, seed + first, rng, num_workers, should_stop)
+            if games is None:
+                return
+            yield from games
 
 
 def play_once(
-    agent: Agent, n: int, seed: int, rng: np.random.Generator | None, num_workers: int
-) -> list[Replay]:
-    """Play one game each with the seeds `seed` to `seed` + n - 1; return them as replays."""
+    agent: Agent,
+    n: int,
+    seed: int,
+    rng: np.random.Generator | None,
+    num_workers: int,
+    should_stop: Callable[[], bool],
+) -> list[Replay] | None:
+    """Play one game each with the seeds `seed` to `seed` + n - 1; return them as replays, None if stopped."""
     game = agent.game
     scores, steps, screens = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
     running = np.ones(n, np.bool_)
@@ -119,6 +169,8 @@ def play_once(
     with closing(PongVectorEnv(game, n, num_workers)) as env:
         observations, _ = env.reset(seed=seed)
         while running.any():
+            if should_stop():
+                return None
             played.append(agent.act(observations, rng))
             step = env.step(np.where(running, played[-1], IDLE))
             observations, rewards, terminated, truncated, info = step

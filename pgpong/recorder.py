@@ -1,4 +1,4 @@
-"""Writes a training down as it goes: metrics, episodes, checkpoints. It consumes the loop's records.
+"""Writes a training down as it goes: its logs, its best agent, checkpoints. It consumes the loop's records.
 
 What a crash at any moment leaves behind is enough to go on from without a gap: a checkpoint is written after
 the lines before it are durable, and older ones are deleted after it has been read back.
@@ -17,23 +17,24 @@ import numpy as np
 from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.errors import FileFormatError
+from pgpong.evaluation import Evaluation
 from pgpong.rollout import Episode
-from pgpong.state import SCORE_WINDOW, TrainingState
+from pgpong.state import Progress, TrainingState
 from pgpong.storage.arrays import Meta
 from pgpong.storage.checkpoint import save_checkpoint
 from pgpong.storage.files import remove_temporaries
-from pgpong.storage.lines import LineLog, trim_lines
+from pgpong.storage.lines import LineLog, read_lines, trim_lines
 from pgpong.storage.replay import Replay, Shelf
 from pgpong.storage.run import Run, now
-from pgpong.training import Record
+from pgpong.training import Candidate, Record, evaluate_state
 
 
 class Recorder:
     """Keeps a run folder in step with its training; a context manager that saves when it is left.
 
     Left by an exception it saves nothing, and the last good checkpoint stays. `repeat` is the command that
-    makes a run like this one up to the update that it is given; `tell` gets a line where something that a
-    crash left behind was put right.
+    makes a run like this one up to the update that it is given; `tell` gets a line for each evaluation, and
+    where something that a crash left behind was put right.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Recorder:
     def __enter__(self) -> Self:
         for folder in (self.run.folder, self.run.latest.parent):
             remove_temporaries(folder)
-        for log in (self.run.metrics, self.run.episodes):
+        for log in (self.run.metrics, self.run.episodes, self.run.evaluations):
             if trim_lines(log, self.state.progress.update):
                 self._tell(f"{log}: the last line was cut short; it is taken off")
         with ExitStack() as stack:
             self._metrics = stack.enter_context(LineLog(self.run.metrics))
             self._episodes = stack.enter_context(LineLog(self.run.episodes))
+            self._evaluations = stack.enter_context(LineLog(self.run.evaluations))
+            self._evaluated = max((line["update"] for line in read_lines(self.run.evaluations)), default=-1)
             self.save()
             self._note()
             self._logs = stack.pop_all()
@@ -88,6 +91,8 @@ class Recorder:
         Raises:
             DiskError: the system refused to write.
         """
+        if record.candidate is not None:
+            self.consider(record.candidate)
         progress = self.state.progress
         first = progress.episode - len(record.episodes) + 1
         for number, episode in enumerate(record.episodes, start=first):
@@ -96,7 +101,7 @@ class Recorder:
         self._metrics.append(metrics(record, self.state))
         kept = progress.episode - progress.episode % self.config.keep_every
         if kept >= first:
-            self._describe()
+            self.state.agent.provenance = self._describe(progress)
             self.state.agent.save(self.run.kept(kept))
         if progress.update % self.config.checkpoint_every == 0:
             self.save()
@@ -106,8 +111,7 @@ class Recorder:
         path = self.run.checkpoint(self.state.progress.update)
         if path == self._saved:
             return
-        self._describe()
-        self._save_best()
+        self.state.agent.provenance = self._describe(self.state.progress)
         self._replays.save()
         self._metrics.sync()
         self._episodes.sync()
@@ -119,20 +123,46 @@ class Recorder:
         self._saved = path
         self.saved_at = time.monotonic()
 
-    def _save_best(self) -> None:
-        """Save the agent if its mean is the best so far; not where a run happened to be interrupted."""
-        progress = self.state.progress
-        score = progress.score_mean
-        if progress.update % self.config.checkpoint_every or len(progress.scores) < SCORE_WINDOW:
-            return
-        if score is not None and score > self._best:
-            self.state.agent.save(self.run.best)
-            self._best = score
+    def consider(self, candidate: Candidate) -> None:
+        """Write an evaluation down, and save the agent if none was better; once for each update.
 
-    def _describe(self) -> None:
-        """Put into the agent's file how it came about."""
-        progress = self.state.progress
-        self.state.agent.provenance = {
+        Raises:
+            DiskError: the system refused to write.
+        """
+        progress, evaluation = candidate.progress, candidate.evaluation
+        if progress.update <= self._evaluated:  # before a crash, or at the end of the session before
+            return
+        is_best = evaluation.mean > self._best
+        if is_best:
+            facts = {f"evaluation_{name}": value for name, value in figures(evaluation).items()}
+            candidate.agent.provenance = self._describe(progress) | facts
+            candidate.agent.save(self.run.best)
+            self._best = evaluation.mean
+        self._evaluations.append(evaluation_line(candidate))
+        self._evaluations.sync()
+        self._evaluated = progress.update
+        self._tell(
+            f"evaluation at episode {progress.episode}: mean score {evaluation.mean:+.1f} in "
+            f"{len(evaluation.scores)} games on {evaluation.game}{', the best so far' if is_best else ''}"
+        )
+
+    def conclude(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Save, then evaluate the agent that a training has come to, unless that was done or is not wanted.
+
+        Raises:
+            DiskError: the system refused to write.
+        """
+        self.save()  # first, for the games take a while
+        if not self.config.evaluate_every or self.state.progress.update <= self._evaluated:
+            return
+        self._tell(f"the training is over: {self.config.evaluation_episodes} games to evaluate its agent")
+        candidate = evaluate_state(self.config, self.state, should_stop)
+        if candidate is not None:
+            self.consider(candidate)
+
+    def _describe(self, progress: Progress) -> Meta:
+        """Say in an agent's file how it came about."""
+        return {
             "run": self.run.name,
             "recipe": self.config.recipe,
             "seed": self.config.seed,
@@ -160,7 +190,7 @@ class Recorder:
         if not self.run.best.is_file():
             return -math.inf
         try:
-            score = Agent.load(self.run.best).provenance.get("score_mean")
+            score = Agent.load(self.run.best).provenance.get("evaluation_mean")
         except FileFormatError as error:
             self._tell(f"{error}: the next best agent will take its place")
             return -math.inf
@@ -171,6 +201,28 @@ def episode_line(number: int, update: int, episode: Episode) -> dict[str, Any]:
     """Make the line of episodes.jsonl: the actions go into replays."""
     facts = {"score": episode.score, "steps": episode.steps, "frames": episode.frames, "seed": episode.seed}
     return {"episode": number, "update": update, **facts}
+
+
+def figures(evaluation: Evaluation) -> Meta:
+    """Return what is kept of an evaluation beside its scores."""
+    low, high = evaluation.interval or (None, None)
+    games = {"games": len(evaluation.scores), "won": evaluation.won, "first_seed": evaluation.first_seed}
+    return {"mean": evaluation.mean, "low": low, "high": high, **games}
+
+
+def evaluation_line(candidate: Candidate) -> dict[str, Any]:
+    """Make the line of evaluations.jsonl: how far the training had come, and what the agent reached."""
+    progress = candidate.progress
+    return {
+        "update": progress.update,
+        "episode": progress.episode,
+        "step": progress.step,
+        "frame": progress.frame,
+        "seconds": round(progress.seconds, 3),
+        **figures(candidate.evaluation),
+        "scores": candidate.evaluation.scores,
+        "evaluation_seconds": round(candidate.seconds, 3),
+    }
 
 
 def metrics(record: Record, state: TrainingState) -> dict[str, Any]:

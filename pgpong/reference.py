@@ -29,7 +29,10 @@ POINTS = 150  # of a curve
 TOLERANCE = 1.0
 
 # Settings that change nothing about how a run learns, and those that recipe and game say already.
-_ASIDE = {"recipe", "seed", "env", "frameskip", "sticky", "num_workers", "checkpoint_every", "keep_every"}
+_ASIDE = {
+    "recipe", "seed", "env", "frameskip", "sticky", "num_workers",
+    "evaluate_every", "evaluation_episodes", "checkpoint_every", "keep_every",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,8 @@ def _in_half_the_columns(tiles: Pixels, number: int) -> Pixels:
 
 def _call(agent: Agent, path: Path) -> str:
     """Say which agent it is, and how far it had come."""
-    episode, score = (agent.provenance.get(key) for key in ("episode", "score_mean"))
+    facts = agent.provenance
+    episode, score = facts.get("episode"), facts.get("evaluation_mean", facts.get("score_mean"))
     kind = "best" if path.stem == "best" else "latest"
     reached = f" of episode {episode:,}" if isinstance(episode, int) else ""
     mean = f", mean score {signed(score)}" if isinstance(score, int | float) else ""

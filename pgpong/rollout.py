@@ -31,7 +31,10 @@ from pgpong.learning.finite import require_finite
 from pgpong.learning.frames import Frames, pack_frames, sparse_frames, stack_frames, unpack_frames
 from pgpong.learning.policy import Policy, log_probability, probability_of_up
 
-# Games of the training are seeded from the upper half of 32 bits, evaluations from the lower half.
+# Seeds of 32 bits are shared out, so that no published score is of games by which the agent was made or
+# chosen: from 0 on those of `evaluate`, then those by which a training chooses its best agent, then the
+# training's own. In the words of supervised learning: test, validation and training set.
+FIRST_VALIDATION_SEED = 2**30
 FIRST_TRAINING_SEED = 2**31
 SEED_LIMIT = 2**32
 

@@ -22,13 +22,18 @@ SCORE_WINDOW = 100  # episodes in the running mean
 
 @dataclass
 class Progress:
-    """How far a training has come. Steps and frames are those of its batches; seconds are spent training."""
+    """How far a training has come.
+
+    Steps and frames are those of its batches; seconds are spent training, with the evaluations that it waited
+    for.
+    """
 
     update: int = 0
     episode: int = 0
     step: int = 0
     frame: int = 0
     seconds: float = 0.0
+    evaluated: int = 0  # episodes at the last evaluation
     scores: deque[int] = field(default_factory=lambda: deque(maxlen=SCORE_WINDOW))
 
     @property

@@ -1,26 +1,46 @@
-"""The training loop as a generator: play, update, yield a record. Everything else consumes records."""
+"""The training loop as a generator: play, update, yield a record. Everything else consumes records.
+
+Now and then the agent is evaluated between two updates, before the next batch. Like that batch, an evaluation
+is part of the record of the next update, and forgotten if it is cut short: a resumed training makes it again.
+"""
 
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from copy import deepcopy
 from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
 
+from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.envs.vector import PongVectorEnv, make_vec
+from pgpong.evaluation import Evaluation, validate
 from pgpong.learning.policy_gradient import UpdateStats, update
 from pgpong.machine import available_cores
 from pgpong.rollout import Episode, Rollout
-from pgpong.state import TrainingState
+from pgpong.state import Progress, TrainingState
 
 SMALLEST_GROUP = 32  # games; smaller groups lose more to each call than turns gain
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """An agent that was evaluated, and how far the training had come; both are copies."""
+
+    agent: Agent
+    progress: Progress
+    evaluation: Evaluation
+    seconds: float  # that the games took
+
+
+@dataclass(frozen=True)
 class Record:
-    """What one update was: the batch before it, the update, and where the seconds went."""
+    """What one update was: the batch before it, the update, and where the seconds went.
+
+    `candidate` is the agent as it was before that batch, if it was evaluated.
+    """
 
     stats: UpdateStats
     episodes: list[Episode]
@@ -28,10 +48,11 @@ class Record:
     games_seconds: float
     network_seconds: float
     update_seconds: float
+    candidate: Candidate | None = None
 
     @property
     def seconds(self) -> float:
-        """Time of the batch and its update together."""
+        """Time of the batch and its update together, without the evaluation."""
         return self.games_seconds + self.network_seconds + self.update_seconds
 
 
@@ -59,7 +80,11 @@ def train(
         rollout = Rollout(envs, state.rng, config.batch_steps, config.episodes_per_game, state.games)
         if not rollout.exact:
             tell("the open games cannot be played again as they were (another ale-py?): they begin anew")
-        while (played := rollout.play(policy, should_stop)) is not None:
+        while True:
+            is_due = evaluation_is_due(config, progress)
+            candidate = evaluate_state(config, state, should_stop) if is_due else None
+            if (played := rollout.play(policy, should_stop)) is None:
+                return
             began = time.perf_counter()
             settings = config.at(progress.step)
             stats = update(policy, state.optimizer, played.batch, settings, state.rng, state.critic)
@@ -71,15 +96,37 @@ def train(
                 played.games_seconds,
                 played.network_seconds,
                 update_seconds,
+                candidate,
             )
             progress.update += 1
             progress.episode += len(played.episodes)
             progress.step += played.steps
             progress.frame += played.frames
             progress.seconds += record.seconds
+            if candidate is not None:
+                progress.seconds += candidate.seconds
+                progress.evaluated = candidate.progress.episode
             progress.scores.extend(episode.score for episode in played.episodes)
             state.mark_boundary(rollout.pack())
             yield record
+
+
+def evaluation_is_due(config: TrainConfig, progress: Progress) -> bool:
+    """Tell whether a multiple of `evaluate_every` episodes has been passed since the last evaluation."""
+    every = config.evaluate_every
+    return every > 0 and progress.episode // every > progress.evaluated // every
+
+
+def evaluate_state(
+    config: TrainConfig, state: TrainingState, should_stop: Callable[[], bool] = lambda: False
+) -> Candidate | None:
+    """Evaluate the agent as it is, without any change to `state`; None if `should_stop` said so before."""
+    began = time.perf_counter()
+    evaluation = validate(state.agent, config.evaluation_episodes, config.num_workers, should_stop)
+    if evaluation is None:
+        return None
+    seconds = time.perf_counter() - began
+    return Candidate(state.agent.copy(), deepcopy(state.progress), evaluation, seconds)
 
 
 def make_groups(config: TrainConfig) -> Iterator[PongVectorEnv]:

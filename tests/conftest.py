@@ -39,8 +39,11 @@ def tally() -> Callable[[str, int, int], None]:
     return note
 
 
+# An evaluation, of the last agent too, would take longer than a whole small training.
+NO_EVALUATION = ("--evaluate-every", "0")
+
 # A training of a few seconds: real games, a small network.
-TINY = ("--num-envs", "2", "--batch-steps", "60", "--hidden", "8", "--checkpoint-every", "2")
+TINY = ("--num-envs", "2", "--batch-steps", "60", "--hidden", "8", "--checkpoint-every", "2", *NO_EVALUATION)
 
 
 @pytest.fixture

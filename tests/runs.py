@@ -1,7 +1,6 @@
 """Comparing runs: what must be equal bit for bit between a run that was interrupted and one that was not."""
 
 import fcntl
-import json
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import termios
 from functools import partial
 
 from pgpong.storage.arrays import read_arrays
+from pgpong.storage.lines import read_lines
 from pgpong.storage.run import Run
 
 
@@ -37,12 +37,16 @@ def without_clock(values):
 
 
 def fingerprint(folder):
-    """All that a run leaves behind but for the clock: the checkpoint's every bit, episodes, metrics."""
+    """All that a run leaves behind but for the clock: checkpoint and best agent, every bit, and the logs."""
     run = Run(folder)
-    meta, arrays = read_arrays(run.latest)
+    agents = {path.stem: read_arrays(path) for path in (run.latest, run.best) if path.is_file()}
     return {
-        "arrays": {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in arrays.items()},
-        "meta": without_clock(meta),
+        "agents": {
+            stem: {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in arrays.items()}
+            for stem, (_, arrays) in agents.items()
+        },
+        "meta": {stem: without_clock(meta) for stem, (meta, _) in agents.items()},
         "episodes": run.episodes.read_bytes(),
-        "metrics": [without_clock(json.loads(line)) for line in run.metrics.read_text().splitlines()],
+        "metrics": [without_clock(line) for line in read_lines(run.metrics)],
+        "evaluations": [without_clock(line) for line in read_lines(run.evaluations)],
     }

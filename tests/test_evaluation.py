@@ -8,9 +8,9 @@ import pgpong
 from pgpong.agent import Agent
 from pgpong.envs.game import find_game
 from pgpong.errors import SettingError
-from pgpong.evaluation import GAMES_AT_ONCE, Evaluation, evaluate, mean_interval
+from pgpong.evaluation import GAMES_AT_ONCE, Evaluation, evaluate, mean_interval, validate
 from pgpong.learning.policy import Policy
-from pgpong.rollout import FIRST_TRAINING_SEED
+from pgpong.rollout import FIRST_TRAINING_SEED, FIRST_VALIDATION_SEED
 
 
 @pytest.fixture
@@ -57,8 +57,26 @@ def test_derived_figures():
     assert result.as_dict()["episodes"] == 3
 
 
+def test_games_that_choose_an_agent_are_neither_published_nor_trained_on(agent):
+    result = validate(agent, 2)
+    assert FIRST_VALIDATION_SEED <= result.first_seed < result.first_seed + 2 <= FIRST_TRAINING_SEED
+    assert (len(result.scores), result.greedy) == (2, False)
+    assert validate(agent, 2, num_workers=1) == result
+
+
+def test_games_that_choose_an_agent_are_stopped_at_once(agent):
+    asked = []
+
+    def fifth_time():
+        asked.append(len(asked))
+        return len(asked) == 5
+
+    assert validate(agent, 2, should_stop=fifth_time) is None
+    assert len(asked) == 5
+
+
 @pytest.mark.parametrize(
-    ("episodes", "seed"), [(0, 0), (1, -1), (1, FIRST_TRAINING_SEED), (2, FIRST_TRAINING_SEED - 1)]
+    ("episodes", "seed"), [(0, 0), (1, -1), (1, FIRST_VALIDATION_SEED), (2, FIRST_VALIDATION_SEED - 1)]
 )
 def test_seeds_of_trainings_are_refused(agent, episodes, seed):
     with pytest.raises(SettingError, match="expected"):

@@ -47,7 +47,7 @@ FIGURES = {
 }
 
 # A training of seconds: within four updates each of the four games ends once, for the first time.
-SMALL = {"num_envs": 4, "batch_steps": 250, "hidden": 8}
+SMALL = {"num_envs": 4, "batch_steps": 250, "hidden": 8, "evaluate_every": 0}
 
 
 class Kernel(AsyncKernelManager):

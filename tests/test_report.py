@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import redirect_stdout, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from statistics import fmean
@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 from pgpong import report, report_pictures
 from pgpong.__main__ import main
-from pgpong.config import RECIPES, from_recipe
+from pgpong.config import RECIPES, TrainConfig, from_recipe
 from pgpong.envs.game import find_game
 from pgpong.errors import FileFormatError, RunError
 from pgpong.report import provenance_of, result_of, sentence, settings_of, write_report
@@ -28,8 +28,12 @@ from pgpong.storage.history import read_run
 from pgpong.storage.replay import Replay
 from pgpong.storage.run import Run
 from tests.commands.test_commands import one_line_error
+from tests.conftest import NO_EVALUATION
 
-TRAINING = ("--updates", "6", "--num-envs", "2", "--batch-steps", "400", "--hidden", "12", "--seed", "1")
+TRAINING = (
+    "--updates", "6", "--num-envs", "2", "--batch-steps", "400", "--hidden", "12", "--seed", "1",
+    *NO_EVALUATION,
+)  # fmt: skip
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--no-sandbox",
@@ -318,8 +322,9 @@ def test_the_best_agent_is_drawn_where_there_is_one(run):
 
 def test_settings_that_differ_from_the_recipe_stand_out(html):
     page = Page(html)
-    assert "4 of 27 settings differ from it: seed, num_envs, hidden, batch_steps." in page.text
-    assert [attrs.get("class") for attrs in page.all("tr")].count("changed") == 4
+    differ = "differ from it: seed, num_envs, hidden, batch_steps, evaluate_every."
+    assert f"5 of {len(fields(TrainConfig))} settings {differ}" in page.text
+    assert [attrs.get("class") for attrs in page.all("tr")].count("changed") == 5
     assert "400 changed, recipe: 128 steps a game in a batch" in page.text
 
 

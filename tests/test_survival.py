@@ -16,7 +16,11 @@ from tests.conftest import TINY
 from tests.runs import fingerprint, start
 
 EVERY = 3  # updates from one checkpoint to the next
-OPTIONS = (*TINY, "--checkpoint-every", EVERY)
+# Games of 40 steps or so end within few updates, so that there are evaluations to be killed in.
+OPTIONS = (
+    *TINY, "--frameskip", 100, "--batch-steps", 5, "--checkpoint-every", EVERY,
+    "--evaluate-every", 10, "--evaluation-episodes", 2,
+)  # fmt: skip
 
 
 def acknowledged(run):
@@ -43,10 +47,12 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(folder,
             good += 1
             continue
         config = run.config
-        saved = [load_checkpoint(path, config, find_game(config.env)) for path in run.checkpoints]
+        game = find_game(config.env, config.frameskip, config.sticky)
+        saved = [load_checkpoint(path, config, game) for path in run.checkpoints]
         newest = max((state.progress.update for state in saved), default=0)
         good += newest >= acknowledged(run)
-        if newest == updates:  # faster than the killer: once more
+        if newest == updates:  # faster than the killer, but for the last evaluation perhaps: once more
+            start("resume", "killed", "--updates", updates, cwd=folder).communicate(timeout=60)
             check_against_an_undisturbed_run(folder, run, updates)
             shutil.rmtree(run.folder)
     finish = start(*(["resume", "killed"] if run.folder.exists() else verb), "--updates", updates, cwd=folder)

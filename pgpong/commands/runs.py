@@ -16,7 +16,8 @@ from pgpong.viewing.progress import clock
 def command() -> None:
     """List the runs under runs/, by environment, those last written to first.
 
-    Scores are means over the last 100 training episodes (fewer where there are fewer).
+    Scores are means over the last 100 training episodes (fewer where there are fewer). Beside them stands the
+    mean of the evaluation that chose the best agent; a score to publish comes from 'pgpong evaluate'.
     """
     console = Console(highlight=False)
     by_game: dict[str, list[Run]] = {}
@@ -30,7 +31,7 @@ def command() -> None:
         table = Table(title=Text(game), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for heading in ("run", "recipe", "seed"):
             table.add_column(heading, overflow="fold")
-        for heading in ("episodes", "steps", "trained", "score", "highest"):
+        for heading in ("episodes", "steps", "trained", "score", "best"):
             table.add_column(heading, justify="right", no_wrap=True)
         for run in runs:
             table.add_row(*(Text(cell) for cell in row(run)))
@@ -51,6 +52,7 @@ def row(run: Run) -> list[str]:
     try:
         config = run.config
         lines = read_lines(run.metrics)
+        means = [line["mean"] for line in read_lines(run.evaluations)]
     except PgpongError as error:
         return [run.name, str(error)]
     facts = [run.name, config.recipe, str(config.seed)]
@@ -64,5 +66,5 @@ def row(run: Run) -> list[str]:
         f"{last['step']:,}",
         clock(last["seconds"]),
         f"{scores[-1]:+.1f}" if scores else "-",
-        f"{max(scores):+.1f}" if scores else "-",
+        f"{max(means):+.1f}" if means else "-",
     ]

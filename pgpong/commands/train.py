@@ -123,14 +123,29 @@ def run_training(
                 reason = stop.reached(state.progress, time.monotonic() - began)
                 if reason or stopped():
                     break
+            if reason:
+                recorder.conclude(stopped)
         recorder.ending = stopped.received.name if stopped.received else reason or "stopped"
     progress = state.progress
     score = "no game finished yet" if progress.score_mean is None else (
         f"mean score of the last {len(progress.scores)} episodes {progress.score_mean:.1f} on {game}"
     )  # fmt: skip
     tell(f"{recorder.ending}: saved update {progress.update}, episode {progress.episode}; {score}")
+    tell(representative(run))
     tell(f"go on with: pgpong resume {run.name}")
     return 128 + stopped.received if stopped.received else 0
+
+
+def representative(run: Run) -> str:
+    """Say which agent stands for a run where only the run is named."""
+    evaluations = read_lines(run.evaluations)
+    if not evaluations or not run.best.is_file():
+        return "its agent: the latest, for none was evaluated"
+    best = max(evaluations, key=lambda line: float(line["mean"]))
+    return (
+        f"its agent: that of episode {best['episode']}, the best of {len(evaluations)} evaluated, mean score "
+        f"{best['mean']:+.1f} in {best['games']} games"
+    )
 
 
 def repeat_command(config: TrainConfig, updates: int) -> str:

@@ -55,6 +55,7 @@ class Curve:
 def curve(*runs: AnyRun, against: str = "episodes", reference: bool = True, ax: Axes | None = None) -> Figure:
     """Draw the score of each episode and the mean of the last 100, of one run or of several.
 
+    One run has a mark with its 95% interval for each evaluation of the agent, filled for the best one.
     Several runs have their own thin means, and together a thick one with a band from the lowest to the
     highest, as far as all of them went. Where a run was resumed it has a mark. The reference runs of the same
     recipe and environment, if there are any, are a grey band behind: inside or above it a run is on track.
@@ -157,6 +158,18 @@ def _draw_run(ax: Axes, history: History, axis: Axis, line: Curve) -> None:
     # A picture of the points: thousands of them would make an SVG large.
     ax.plot(line.x, scores, ".", ms=3, alpha=0.25, mew=0, color=style.BLUE, rasterized=True, label=_EPISODE)
     ax.plot(line.x, line.mean, color=style.BLUE, linewidth=2, label=f"mean of the last {SCORE_WINDOW}")
+    if history.evaluations.rows:
+        _mark_evaluations(ax, history, axis)
+
+
+def _mark_evaluations(ax: Axes, history: History, axis: Axis) -> None:
+    evaluations = history.evaluations
+    x, mean = evaluations[axis.count] / axis.unit, evaluations["mean"]
+    reach = np.abs(np.array([evaluations["low"], evaluations["high"]], np.float64) - mean)
+    ax.errorbar(x, mean, reach, fmt="s", ms=5, mfc="none", mew=1.2, elinewidth=1, capsize=2,
+                color=style.GREEN, label="evaluation, 95% interval", zorder=2.5)  # fmt: skip
+    best = int(mean.argmax())
+    ax.plot(x[best], mean[best], "s", ms=5, color=style.GREEN, label="the best agent", zorder=2.6)
 
 
 def _draw_runs(ax: Axes, histories: list[History], curves: list[Curve]) -> None:

@@ -1,4 +1,4 @@
-"""A run's own data as arrays: its episodes and updates, as `episodes.jsonl` and `metrics.jsonl` tell them.
+"""A run's own data as arrays: its updates, episodes and evaluations, as its `.jsonl` files tell them.
 
     history = read_run("my-run")
     history.updates["entropy"], history.episodes["score"]
@@ -83,6 +83,9 @@ class History:
         Table  # a row for each update: update, episode, step, frame, seconds, score_mean, entropy, kl, ...
     )
     episodes: Table  # a row for each finished episode: episode, update, score, steps, frames, seed
+    evaluations: (
+        Table  # a row for each evaluation of the agent: update, episode, ..., mean, low, high, won, ...
+    )
 
     @property
     def name(self) -> str:
@@ -114,6 +117,7 @@ def read_run(run: str | Path | Run | None = None) -> History:
     """Read a run: a folder, a name under runs/, or, with None, the newest one.
 
     A last line that was cut short is left out, and so are episodes of an update that is not written yet.
+    Of evaluations the figures are read, not the single scores.
 
     Raises:
         RunError: there is no such run, or a line of its logs is damaged or no run's.
@@ -132,6 +136,9 @@ def read_run(run: str | Path | Run | None = None) -> History:
         provenance=run.read_provenance(),
         updates=updates,
         episodes=Table({name: column[known] for name, column in episodes.items()}),
+        evaluations=_table(
+            run.evaluations, _COUNTS_OF_UPDATE, ("seconds", "mean", "low", "high"), without=("scores",)
+        ),
     )
 
 
@@ -147,13 +154,17 @@ def running_mean(values: Column, window: int) -> npt.NDArray[np.float64]:
     return np.asarray((total[last] - total[first]) / (last - first))
 
 
-def _table(path: Path, counts: tuple[str, ...], values: tuple[str, ...]) -> Table:
-    """Read a log into columns; all lines must have the `counts`, rising, and the `values`, numbers or null.
+def _table(
+    path: Path, counts: tuple[str, ...], values: tuple[str, ...], without: tuple[str, ...] = ()
+) -> Table:
+    """Read a log into columns, all but those `without` which it is to be read.
+
+    All lines must have the `counts`, rising, and the `values`, numbers or null.
 
     Raises:
         RunError: a line has not.
     """
-    lines = read_lines(path)
+    lines = [{k: v for k, v in line.items() if k not in without} for line in read_lines(path)]
     names = dict.fromkeys([*counts, *values, *(name for line in lines for name in line)])
     before = dict.fromkeys(counts, 0)
     for number, line in enumerate(lines, start=1):

@@ -5,6 +5,7 @@
         run.json          command line, versions, machine, seed, git commit, start and end
         metrics.jsonl     a line for each update
         episodes.jsonl    a line for each finished episode
+        evaluations.jsonl a line for each evaluation of the agent
         checkpoints/      update-000040.npz and the one before it, to go on from;
                           best.npz, episode-000500.npz, ...: agents
         lock              held by the process that trains
@@ -95,7 +96,7 @@ class Run:
 
     @property
     def best(self) -> Path:
-        """The agent with the best mean over 100 training episodes so far."""
+        """The agent that did best in an evaluation so far."""
         return self.folder / "checkpoints" / "best.npz"
 
     @property
@@ -142,6 +143,11 @@ class Run:
         """The log of finished episodes."""
         return self.folder / "episodes.jsonl"
 
+    @property
+    def evaluations(self) -> Path:
+        """The log of evaluations."""
+        return self.folder / "evaluations.jsonl"
+
 
 def find_run(name: str | None) -> Run:
     """Find a run by folder, by name under runs/, or, with None, the newest one.
@@ -171,7 +177,7 @@ def _last_written(run: Run) -> float:
 def find_agent(reference: str) -> Path:
     """Find the file that AGENT names: a file, a run (its best), RUN@latest, RUN@best, RUN@500, `pretrained`.
 
-    A run that has no best yet, for want of 100 episodes, is represented by its latest. With "" it is the
+    A run whose agent was never evaluated has no best, and is represented by its latest. With "" it is the
     newest run, and where there is none, the agent that ships with the package.
 
     Raises:

@@ -177,9 +177,11 @@ def scalars(record: Record, progress: Progress) -> Any:
     from tensorboardX.proto.summary_pb2 import Summary
 
     ended = [episode.score for episode in record.episodes]
+    candidate = record.candidate
     values = {
         "score/mean": progress.score_mean,
         "score/episode": sum(ended) / len(ended) if ended else None,
+        "score/evaluation": candidate.evaluation.mean if candidate else None,
         **{f"update/{name}": value for name, value in asdict(record.stats).items()},
         "speed/steps_per_second": record.steps / record.seconds,
     }

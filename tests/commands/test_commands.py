@@ -298,7 +298,7 @@ def test_numbers_out_of_bounds_stop_the_run_and_keep_the_last_checkpoint(cli, fo
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_says_how_to_go_on(folder, number, status):
-    process = start("train", "--run", "s", *TINY, cwd=folder)
+    process = start("train", "--run", "s", *TINY, "--evaluate-every", "1000", cwd=folder)
     first = [process.stdout.readline() for _ in range(2)]
     assert first[1].startswith("update ")
     sent = time.monotonic()
@@ -306,7 +306,8 @@ def test_a_signal_saves_and_says_how_to_go_on(folder, number, status):
     out, err = process.communicate(timeout=60)
     assert time.monotonic() - sent < 10
     assert (process.returncode, err) == (status, "")
-    assert out.strip().endswith("go on with: pgpong resume s")
+    *_, agent, how = out.strip().splitlines()
+    assert (agent, how) == ("its agent: the latest, for none was evaluated", "go on with: pgpong resume s")
     last = json.loads((folder / "runs/s/metrics.jsonl").read_text().splitlines()[-1])
     assert Agent.load(find_agent("s@latest")).provenance["update"] == last["update"]
     session = json.loads((folder / "runs/s/run.json").read_text())["sessions"][-1]

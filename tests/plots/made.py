@@ -23,8 +23,8 @@ def make_agent(hidden=12, inputs=1, seed=0, **provenance):
     )
 
 
-def make_run(folder, name="made", seed=0, updates=120, sessions=(1,)):
-    """A run that learned from -21 to about +9 in steps of 8,000; return it."""
+def make_run(folder, name="made", seed=0, updates=120, sessions=(1,), evaluated=()):
+    """A run that learned from -21 to about +9 in steps of 8,000; `evaluated` are updates and mean scores."""
     rng = np.random.default_rng(seed)
     run = Run.create(folder / "runs" / name, from_recipe("fast", seed=seed), {"sessions": []})
     run.write_provenance({"sessions": [{"first_update": first} for first in sessions]})
@@ -47,6 +47,14 @@ def make_run(folder, name="made", seed=0, updates=120, sessions=(1,)):
                 "games_seconds": 1.4, "network_seconds": 0.1, "update_seconds": 0.1 + rng.random() / 5,
             }
         )  # fmt: skip
-    for path, lines in ((run.metrics, metrics), (run.episodes, episodes)):
+    evaluations = [
+        {
+            **{name: metrics[update - 1][name] for name in ("update", "episode", "step", "frame", "seconds")},
+            "mean": mean, "low": mean - 2, "high": mean + 2, "games": 32, "won": 0, "first_seed": 2**30,
+            "scores": [mean] * 32, "evaluation_seconds": 4.5,
+        }
+        for update, mean in evaluated
+    ]  # fmt: skip
+    for path, lines in ((run.metrics, metrics), (run.episodes, episodes), (run.evaluations, evaluations)):
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return run

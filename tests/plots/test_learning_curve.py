@@ -65,6 +65,19 @@ def test_one_run_shows_each_episode_the_mean_the_opponent_and_the_reference(fold
     assert "reference" not in " ".join(labels_of(plots.curve(run, reference=False)))
 
 
+def test_evaluations_have_an_interval_and_the_first_of_the_best_is_filled(folder):
+    run = make_run(folder, evaluated=[(30, -14), (60, 3.5), (90, 3.5)])
+    figure = plots.curve(run, against="updates")
+    (marks,) = figure.axes[0].containers
+    points, _, (bars,) = marks.lines
+    assert points.get_xdata().tolist() == [30, 60, 90]
+    assert [(low[1], high[1]) for low, high in bars.get_segments()] == [(-16, -12), (1.5, 5.5), (1.5, 5.5)]
+    best = lines_of(figure)["the best agent"]
+    assert (best.get_xdata(), best.get_ydata()) == ([60], [3.5])
+    assert "evaluation, 95% interval" in labels_of(figure)
+    assert "evaluation" not in " ".join(labels_of(plots.curve(make_run(folder, "without"))))
+
+
 def test_several_runs_have_a_mean_and_a_band(folder):
     runs = [make_run(folder, f"seed{seed}", seed) for seed in (1, 2, 3)]
     figure = plots.curve(*runs, reference=False)

@@ -21,6 +21,7 @@ TOLERANCE = 4.0  # root mean square of the difference, of 255: letters may sit o
 RESOLUTION = 50
 
 AGENT = make_agent()
+EVALUATED = [(30, -14.0), (60, -5.0), (90, 4.0), (120, 2.0)]
 PLAIN = {"order": "weight", "scale": "weights"}
 
 FIGURES = {
@@ -31,7 +32,7 @@ FIGURES = {
     "evolution": lambda folder: plots.evolution(
         [make_agent(seed=s, episode=500 * s) for s in (1, 2)], number=3
     ),
-    "curve": lambda folder: plots.curve(make_run(folder, sessions=(1, 61))),
+    "curve": lambda folder: plots.curve(make_run(folder, sessions=(1, 61), evaluated=EVALUATED)),
     "curves": lambda folder: plots.curve(
         *(make_run(folder, f"seed{s}", s) for s in (1, 2, 3)), against="frames"
     ),

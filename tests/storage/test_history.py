@@ -50,6 +50,17 @@ def test_the_columns_are_those_of_the_files(tiny_run):
     assert (history.name, history.game.id, history.config.num_envs) == ("tiny", "ALE/Pong-v5", 2)
 
 
+def test_evaluations_are_read_without_their_single_scores(run):
+    assert read_run(run).evaluations.rows == 0
+    counts = {name: UPDATE[name] for name in ("update", "episode", "step", "frame", "seconds")}
+    figures = {"mean": -21.0, "low": None, "high": None, "games": 1}
+    run.evaluations.write_text(dump({**counts, **figures, "scores": [-21]}))
+    evaluations = read_run(run).evaluations
+    assert set(evaluations) == {*counts, *figures}
+    assert (evaluations["episode"].tolist(), evaluations["mean"].tolist()) == ([1], [-21])
+    assert np.isnan([evaluations["low"], evaluations["high"]]).all()
+
+
 def test_a_run_is_found_by_folder_by_name_and_without_either(run):
     for named in ("made", run.folder, str(run.folder), run, None):
         assert read_run(named).run.folder.resolve() == run.folder

@@ -14,6 +14,7 @@ from pgpong.storage.arrays import read_arrays, write_arrays
 from pgpong.storage.lines import read_lines
 from pgpong.storage.replay import Replay, Shelf
 from pgpong.viewing.playback import Playback, agent_player, play, play_replay
+from tests.conftest import NO_EVALUATION
 
 GAME = find_game("ALE/Pong-v5")
 
@@ -62,6 +63,7 @@ def test_scenes_equal_a_single_game(agent):
 
 def test_episodes_of_a_training_are_kept_and_play_back(cli, folder):
     options = ("--recipe", "karpathy", "--num-envs", "2", "--batch-episodes", "2", "--hidden", "4")
+    options += NO_EVALUATION
     assert cli("train", "--run", "a", "--updates", "3", *options)[0] == 0
     episodes = {line["episode"]: line for line in read_lines(folder / "runs/a/episodes.jsonl")}
     scores = [line["score"] for line in episodes.values()]

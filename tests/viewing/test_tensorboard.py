@@ -56,11 +56,13 @@ def steps_of(folder):
 def expected(folder):
     """The scalars that a run's own logs ask for, but for the speed: tag -> [(step, value)]."""
     run, scalars = Run(folder), {}
+    evaluated = {line["update"]: line["mean"] for line in read_lines(run.evaluations)}
     for line in read_lines(run.metrics):
         ended = [e["score"] for e in read_lines(run.episodes) if e["update"] == line["update"]]
         values = {
             "score/mean": line["score_mean"],
             "score/episode": np.mean(ended) if ended else None,
+            "score/evaluation": evaluated.get(line["update"] - 1),  # before the update's batch
             **{f"update/{field.name}": line[field.name] for field in fields(UpdateStats)},
         }
         for tag, value in values.items():
@@ -200,6 +202,14 @@ def test_a_run_with_tensorboard_learns_the_same_as_one_without(cli, tiny_run, fo
     assert fingerprint(folder / "runs/with") == fingerprint(tiny_run)
     assert (folder / "runs/with/tensorboard").is_dir()
     assert not (tiny_run / "tensorboard").exists()
+
+
+def test_evaluations_are_shown(cli, folder):
+    flags = ("--frameskip", 100, "--num-envs", 2, "--batch-steps", 60, "--hidden", 4)
+    flags += ("--evaluate-every", 2, "--evaluation-episodes", 1)
+    assert cli("train", "--run", "a", "--tensorboard", "--updates", 6, *flags)[0] == 0
+    assert "score/evaluation" in expected(folder / "runs/a")
+    check_scalars(folder / "runs/a")
 
 
 @pytest.fixture
