@@ -6,52 +6,81 @@ from pathlib import Path
 import click
 
 from pgpong.agent import Agent
-from pgpong.evaluation import Evaluation, evaluate
+from pgpong.evaluation import ENOUGH, Evaluation, evaluate
 from pgpong.storage.replay import Shelf
 from pgpong.storage.run import find_agent, run_of
 
 
 @click.command("evaluate")
 @click.argument("agent", default="")
-@click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="games to play")
+@click.option(
+    "--episodes",
+    type=click.IntRange(min=1),
+    default=ENOUGH,
+    show_default=True,
+    help="games to play, each way",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of the first game")
-@click.option("--greedy", is_flag=True, help="take the likelier action instead of sampling")
+@click.option("--sampled", is_flag=True, help="only with actions sampled from the policy")
+@click.option("--greedy", is_flag=True, help="only with the likelier action each time")
 @click.option("--replays", type=click.Path(path_type=Path), help="keep best, worst, latest here [the run's]")
 @click.option("--json", "as_json", is_flag=True, help="print all figures as JSON")
-def command(agent: str, episodes: int, seed: int, greedy: bool, replays: Path | None, as_json: bool) -> None:
-    """Play games with AGENT in parallel and report its score.
+def command(
+    agent: str,
+    episodes: int,
+    seed: int,
+    sampled: bool,
+    greedy: bool,
+    replays: Path | None,
+    as_json: bool,
+) -> None:
+    """Play games with AGENT in parallel and report its score: with sampled actions, then with greedy ones.
 
     AGENT is a file, a run (its best), RUN@latest, RUN@best, RUN@500 (episode 500's) or pretrained; without
     it, the newest run. The games are those of the environment that the agent was trained in, with the seeds
-    SEED, SEED + 1, ..., none of which any training uses. The best, the worst and the latest game are kept as
-    replays: in the run's folder if the agent is a run's.
+    SEED, SEED + 1, ..., by which no agent was trained or chosen. A score to publish takes 100 games or more
+    and sticky actions. The best, the worst and the latest game are kept as replays: in the run's folder if
+    the agent is a run's.
     """
     path = find_agent(agent)
     run = run_of(path)
     folder = replays or (run.folder / "replays" if run else None)
     shelf = Shelf(folder, "evaluation-") if folder else None
     keep = shelf.consider if shelf else lambda replay: None
-    result = evaluate(Agent.load(path), episodes, seed, greedy=greedy, keep=keep)
+    found = Agent.load(path)
+    figures = {}
+    if not as_json:
+        click.echo(f"{path}, seeds {seed} to {seed + episodes - 1}")
+    for way in [False] * sampled + [True] * greedy or [False, True]:
+        result = evaluate(found, episodes, seed, greedy=way, keep=keep)
+        figures[call(result)] = result.as_dict()
+        if not as_json:
+            click.echo(summary(result))
     if shelf:
         shelf.save()
     if as_json:
-        click.echo(json.dumps({"agent": str(path), **result.as_dict()}))
-    else:
-        click.echo(summary(str(path), result))
+        click.echo(json.dumps({"agent": str(path), **figures}))
+    elif reasons := doubts(found, episodes):
+        click.echo(f"not a score to publish: {' and '.join(reasons)}")
 
 
-def summary(agent: str, result: Evaluation) -> str:
-    """Write an evaluation in four lines."""
-    n = len(result.scores)
+def call(result: Evaluation) -> str:
+    """Name the way in which actions were chosen."""
+    return "greedy" if result.greedy else "sampled"
+
+
+def summary(result: Evaluation) -> str:
+    """Write an evaluation in one line."""
     interval = "no interval from one game"
     if result.interval is not None:
-        interval = "95% interval {:.2f} to {:.2f}".format(*result.interval)
-    return "\n".join(
-        (
-            f"{agent} on {result.game}, actions {'greedy' if result.greedy else 'sampled'}",
-            f"mean score  {result.mean:+.2f}  ({interval}; {min(result.scores)} to {max(result.scores)})",
-            f"games won   {result.won} of {n}",
-            f"length      {sum(result.steps) / n:,.0f} steps on average; seeds {result.first_seed} to "
-            f"{result.first_seed + n - 1}",
-        )
+        interval = "95% interval {:+.2f} to {:+.2f}".format(*result.interval)
+    return (
+        f"{call(result):<7}  mean score {result.mean:+6.2f} ({interval})  {result.won:>3} of "
+        f"{len(result.scores)} won  {result.game}"
     )
+
+
+def doubts(agent: Agent, episodes: int) -> list[str]:
+    """Say what keeps a score from being one to publish."""
+    few = [f"fewer than {ENOUGH} games"] * (episodes < ENOUGH)
+    return few + ["no sticky actions"] * (agent.game.sticky == 0)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 
 from pgpong.agent import Agent
 from pgpong.commands import VERBS
+from pgpong.commands.evaluate import doubts
+from pgpong.envs.game import find_game
 from pgpong.storage.arrays import parse, read_arrays
 from pgpong.storage.run import find_agent
 from tests.conftest import TINY
@@ -76,14 +79,38 @@ def test_a_run_is_trained_listed_evaluated_and_resumed(cli, folder):
 
     status, out, _ = cli("evaluate", "a", "--episodes", "2", "--json")
     result = json.loads(out)
-    assert (status, result["episodes"], result["first_seed"]) == (0, 2, 0)
-    assert result["game"] == "ALE/Pong-v5 (frameskip 4, sticky 0.25)"
-    assert len(result["scores"]) == 2
+    assert (status, list(result)) == (0, ["agent", "sampled", "greedy"])
+    for way in ("sampled", "greedy"):
+        assert (result[way]["episodes"], result[way]["first_seed"]) == (2, 0)
+        assert result[way]["game"] == "ALE/Pong-v5 (frameskip 4, sticky 0.25)"
+        assert len(result[way]["scores"]) == 2
     assert cli("evaluate", "a@latest", "--episodes", "2", "--json")[1] == out
-    status, out, _ = cli("evaluate", "--episodes", "1", "--seed", "9", "--greedy")
+
+
+def test_an_evaluation_is_a_line_each_way_and_says_if_it_is_not_to_be_published(cli, tiny_run):
+    status, out, _ = cli("evaluate", "--episodes", "2", "--seed", "9")
     assert status == 0
-    assert "greedy" in out
-    assert "seeds 9 to 9" in out
+    begin, sampled, greedy, end = out.splitlines()
+    assert begin.endswith("update-000003.npz, seeds 9 to 10")
+    for line, way in ((sampled, "sampled"), (greedy, "greedy")):
+        assert re.fullmatch(
+            rf"{way} +mean score +-\d+\.\d\d \(95% interval -\d+\.\d\d to [+-]\d+\.\d\d\) +0 of 2 won  "
+            r"ALE/Pong-v5 \(frameskip 4, sticky 0\.25\)",
+            line,
+        )
+    assert end == "not a score to publish: fewer than 100 games"
+    out = cli("evaluate", "--episodes", "1", "--greedy")[1]
+    assert "greedy " in out
+    assert "sampled" not in out
+    assert "no interval from one game" in out
+
+
+def test_what_keeps_a_score_from_being_published(tiny_run):
+    agent = Agent.load(find_agent("tiny"))
+    assert doubts(agent, 100) == []
+    assert doubts(agent, 99) == ["fewer than 100 games"]
+    agent = replace(agent, game=find_game("PongNoFrameskip-v4"))
+    assert doubts(agent, 100) == ["no sticky actions"]
 
 
 def test_a_condition_that_is_met_already_stops_at_once(cli, tiny_run):
