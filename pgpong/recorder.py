@@ -147,14 +147,14 @@ class Recorder:
         )
 
     def conclude(self, should_stop: Callable[[], bool] = lambda: False) -> None:
-        """Save, then evaluate the agent that a training has come to, unless that was done or is not wanted.
+        """Evaluate the agent that a training has come to, unless that was done or is not wanted; save before.
 
         Raises:
             DiskError: the system refused to write.
         """
-        self.save()  # first, for the games take a while
         if not self.config.evaluate_every or self.state.progress.update <= self._evaluated:
             return
+        self.save()  # first, for the games take a while
         self._tell(f"the training is over: {self.config.evaluation_episodes} games to evaluate its agent")
         candidate = evaluate_state(self.config, self.state, should_stop)
         if candidate is not None:

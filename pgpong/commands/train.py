@@ -123,8 +123,8 @@ def run_training(
                 reason = stop.reached(state.progress, time.monotonic() - began)
                 if reason or stopped():
                     break
-            if reason:
-                recorder.conclude(stopped)
+        if reason:
+            recorder.conclude(stopped)  # saves: so after the listener, whose events are to be there first
         recorder.ending = stopped.received.name if stopped.received else reason or "stopped"
     progress = state.progress
     score = "no game finished yet" if progress.score_mean is None else (

@@ -161,8 +161,9 @@ def test_what_a_checkpoint_stands_for_is_on_the_disk_before_it(cli, folder, monk
         save(recorder)
 
     monkeypatch.setattr(Recorder, "save", looking)
-    assert cli("train", "--run", "a", "--tensorboard", "--updates", "5", *TINY)[0] == 0
-    assert seen == [0, 2, 4, 5]
+    flags = (*TINY, "--frameskip", "100", "--evaluate-every", "1000", "--evaluation-episodes", "1")
+    assert cli("train", "--run", "a", "--tensorboard", "--updates", "5", *flags)[0] == 0
+    assert seen == [0, 2, 4, 5, 5]  # before the evaluation at the end, and after it once more, for nothing
 
 
 def test_updates_that_are_played_again_replace_those_that_were_lost(cli, finished, folder):
