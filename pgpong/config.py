@@ -58,7 +58,7 @@ class TrainConfig:
     # The network
     hidden: int = _setting(200, "hidden units", low=1)
     fan_in: int = _setting(40, "W1 starts as N(0, 1/fan_in)", low=1)
-    blur: int = _setting(0, "passes of a [1 2 1] filter through which frames are seen", low=0)
+    blur: float = _setting(0.0, "W1 starts blurred over so many pixels; 0: not", low=0)
     mirror: bool = _setting(False, "hidden units in pairs, each the other upside down")
 
     # A batch: the rallies that end within so many steps of each game, or so many whole episodes

@@ -64,7 +64,7 @@ def where_time_goes(config: TrainConfig, game: Game, batches: int = 2) -> dict[s
     sparse, forward = learner.on(sparse_frames), learner.on(Policy.forward, Games.act)
     asking, hearing = learner.on(PongVectorEnv.step_async), learner.on(PongVectorEnv.step_wait)
     forward_again, backward = learner.on(Policy.forward, update), learner.on(Policy.backward)
-    stepping = learner.on(optimizer.steps)
+    stepping = learner.on(optimizer.step)
     return {
         "games": {
             "emulator": emulator,

@@ -10,7 +10,7 @@ from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.envs.game import Game
 from pgpong.envs.preprocess import PIXELS
-from pgpong.learning.court import shape
+from pgpong.learning.court import blur, pair
 from pgpong.learning.critic import Critic
 from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.policy import Policy
@@ -79,7 +79,10 @@ def new_state(config: TrainConfig, game: Game) -> TrainingState:
 
 
 def _draw(config: TrainConfig, rng: np.random.Generator, sign: int) -> Policy:
-    """Draw a network's weights."""
+    """Draw a network's weights; turned upside down, a frame has `sign` times the output."""
     network = Policy.initialise(rng, config.hidden, PIXELS, config.fan_in)
-    shape(network, config, sign)
+    if config.blur:
+        network.W1[:] = blur(network.W1, config.blur)
+    if config.mirror:
+        pair(network.W1, network.W2, sign)
     return network

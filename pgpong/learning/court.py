@@ -1,68 +1,28 @@
-"""What is known of the court before anything is learnt: neighbouring pixels and its two halves are alike.
+"""What may be known of the court before anything is learnt: neighbouring pixels and the two halves are alike.
 
-A network of `config.blur` sees its frames blurred: W1 = V B, with B the blur and V what is learnt. Then what
-is learnt of a ball here holds for one a pixel further. In a network of `config.mirror` each hidden unit has a
-mirror image, so that what is learnt above holds below. Both are kept by what is done to a new network, to
-each gradient and to each step: the network itself is one like any other.
-
-Arrays W1 are (hidden, pixels), the pixels those of pictures of `PICTURE_SHAPE`, one after the other.
+Arrays are weights whose columns are pixels: one or more pictures of `PICTURE_SHAPE`, one after the other.
 """
 
-import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
 
-from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array, Arrays, Namespace
-from pgpong.learning.optimizers import Optimizer
-from pgpong.learning.policy import Policy
 from pgpong.pixels import PICTURE_SHAPE
 
 
-def shape(network: Policy, config: TrainConfig, sign: int) -> None:
-    """Make a network that was drawn one of these; turned upside down, a frame has `sign` times the output."""
-    if config.blur:
-        network.W1[:] = blur(network.W1, config.blur, network.xp)
-    if config.mirror:
-        pair(network.W1, network.W2, sign, network.xp)
+def blur(W1: npt.NDArray[Any], width: float) -> npt.NDArray[Any]:
+    """Blur each picture of W1 (hidden, pixels) with a Gaussian of `width` pixels; the variance stays.
 
-
-def tied(gradients: Arrays, config: TrainConfig, sign: int, xp: Namespace = np) -> Arrays:
-    """Return the gradients by what is learnt in place of those by the weights."""
-    if config.mirror:
-        gradients = symmetrise(gradients, sign, xp)
-    if config.blur:  # ∂/∂V = ∂/∂W1 Bᵀ, and B is symmetric
-        gradients = gradients | {"W1": blur(gradients["W1"], config.blur, xp)}
-    return gradients
-
-
-def ascend(network: Policy, optimizer: Optimizer, gradients: Arrays, config: TrainConfig) -> None:
-    """Take the optimiser's step along gradients by what is learnt: ΔW1 = ΔV B."""
-    steps = optimizer.steps(gradients, config.learning_rate)
-    if config.blur:
-        steps["W1"] = blur(steps["W1"], config.blur, network.xp)
-    for name, step in steps.items():
-        network.parameters[name] += step
-
-
-def blur(W1: Array, times: int, xp: Namespace = np) -> Array:
-    """Pass each picture so many times through the filter [1 2 1], downwards and across; black is around it.
-
-    That is a Gaussian blur of √(times / 2) pixels, nearly, scaled so that the variance of white noise stays.
+    Of white noise each pixel says something of its own; blurred, it says much the same as its neighbours,
+    so that what is learnt of a ball here holds for a ball one pixel further.
     """
-    height, width = PICTURE_SHAPE
-    pixels = W1.T  # W1 lies in memory pixel by pixel
-    pictures = xp.reshape(pixels, (-1, height, width, pixels.shape[1]))
-    for _ in range(times):
-        down = 2 * pictures
-        down[:, 1:, ...] += pictures[:, :-1, ...]
-        down[:, :-1, ...] += pictures[:, 1:, ...]
-        pictures = 2 * down
-        pictures[:, :, 1:, :] += down[:, :, :-1, :]
-        pictures[:, :, :-1, :] += down[:, :, 1:, :]
-    # Down and across alike, the squares of the binomial coefficients C(2n, k) sum up to C(4n, 2n).
-    pictures *= 1 / math.comb(4 * times, 2 * times)
-    return xp.reshape(pictures, pixels.shape).T
+    pictures = W1.reshape(len(W1), -1, *PICTURE_SHAPE)
+    blurred: npt.NDArray[Any] = gaussian_filter(pictures, (0, 0, width, width)).reshape(W1.shape)
+    blurred *= W1.std() / blurred.std()
+    return blurred
 
 
 def pair(W1: Array, W2: Array, sign: int, xp: Namespace = np) -> None:
@@ -79,7 +39,7 @@ def pair(W1: Array, W2: Array, sign: int, xp: Namespace = np) -> None:
 
 def symmetrise(gradients: Arrays, sign: int, xp: Namespace = np) -> Arrays:
     """Return the part of the gradients that keeps paired units paired: their mean with their mirror image."""
-    W1, W2 = gradients["W1"].T, gradients["W2"]
+    W1, W2 = gradients["W1"].T, gradients["W2"]  # W1's in memory pixel by pixel
     half = W2.shape[0] // 2
     first = (W1[:, :half] + _upside_down(W1[:, half:], xp)) / 2
     says = (W2[:half] + sign * W2[half:]) / 2

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array
-from pgpong.learning.court import ascend, tied
+from pgpong.learning.court import symmetrise
 from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.policy import Policy
 
@@ -26,5 +26,7 @@ class Critic:
         network, xp = self.network, self.network.xp
         h, V = network.forward(x)
         error = xp.asarray(returns, dtype=V.dtype) - V
-        gradients = tied(network.backward(x, h, error / len(V)), config, 1, xp)
-        ascend(network, self.optimizer, gradients, config)
+        gradients = network.backward(x, h, error / len(V))
+        if config.mirror:
+            gradients = symmetrise(gradients, 1, xp)
+        self.optimizer.step(network.parameters, gradients, config.learning_rate)

@@ -1,4 +1,4 @@
-"""Optimisers: they turn gradients into steps. They ascend: a policy gradient points to where all grows."""
+"""Optimisers. They ascend: a policy gradient points to where the objective grows."""
 
 from typing import Protocol
 
@@ -12,8 +12,8 @@ class Optimizer(Protocol):
 
     state: dict[str, Arrays]
 
-    def steps(self, gradients: Arrays, learning_rate: float) -> Arrays:
-        """Return what is to be added to each parameter, by name."""
+    def step(self, parameters: Arrays, gradients: Arrays, learning_rate: float) -> None:
+        """Change `parameters` in place along `gradients`."""
 
 
 class RMSProp:
@@ -31,15 +31,13 @@ class RMSProp:
         self.xp = xp
         self.state = {"mean_square": {name: xp.zeros_like(p) for name, p in parameters.items()}}
 
-    def steps(self, gradients: Arrays, learning_rate: float) -> Arrays:
-        """Return what is to be added to each parameter, by name."""
-        steps = {}
+    def step(self, parameters: Arrays, gradients: Arrays, learning_rate: float) -> None:
+        """Change `parameters` in place along `gradients`."""
         for name, g in gradients.items():
             m = self.state["mean_square"][name]
             m *= self.decay
             m += (1 - self.decay) * (g * g)
-            steps[name] = learning_rate * g / (self.xp.sqrt(m) + self.epsilon)
-        return steps
+            parameters[name] += learning_rate * g / (self.xp.sqrt(m) + self.epsilon)
 
 
 class Adam:
@@ -65,19 +63,17 @@ class Adam:
             "steps": {name: xp.zeros(()) for name in parameters},
         }
 
-    def steps(self, gradients: Arrays, learning_rate: float) -> Arrays:
-        """Return what is to be added to each parameter, by name."""
-        steps = {}
+    def step(self, parameters: Arrays, gradients: Arrays, learning_rate: float) -> None:
+        """Change `parameters` in place along `gradients`."""
         for name, g in gradients.items():
-            u, m, count = (self.state[key][name] for key in ("mean", "mean_square", "steps"))
+            u, m, steps = (self.state[key][name] for key in ("mean", "mean_square", "steps"))
             u *= self.momentum
             u += (1 - self.momentum) * g
             m *= self.decay
             m += (1 - self.decay) * (g * g)
-            count += 1
-            t = float(count)
+            steps += 1
+            t = float(steps)
             # û / (√m̂ + ε) with both corrections moved into the two numbers: one pass less over the arrays.
             root = (1 - self.decay**t) ** 0.5
             rate = learning_rate * root / (1 - self.momentum**t)
-            steps[name] = rate * u / (self.xp.sqrt(m) + self.epsilon * root)
-        return steps
+            parameters[name] += rate * u / (self.xp.sqrt(m) + self.epsilon * root)

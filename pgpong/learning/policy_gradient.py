@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array, Arrays, Namespace
 from pgpong.learning.batch import Batch
-from pgpong.learning.court import ascend, tied
+from pgpong.learning.court import symmetrise
 from pgpong.learning.critic import Critic
 from pgpong.learning.finite import require_finite
 from pgpong.learning.optimizers import Adam, Optimizer, RMSProp
@@ -99,7 +99,9 @@ def update(
         h, z = policy.forward(part.frames)
         require_finite("a logit", z, policy.xp)
         dz, mean_entropy, kl, clip_share = surrogate(z, part.up, part.logp, A[rows], config, policy.xp)
-        gradients = tied(policy.backward(part.frames, h, dz), config, -1, policy.xp)
+        gradients = policy.backward(part.frames, h, dz)
+        if config.mirror:
+            gradients = symmetrise(gradients, -1, policy.xp)
         norm = norm_of(gradients, policy.xp)
         require_finite("the gradient", norm)
         seen.append((mean_entropy, kl, clip_share, norm))
@@ -107,7 +109,7 @@ def update(
             break
         if norm > config.max_grad_norm:
             gradients = {name: g * (config.max_grad_norm / norm) for name, g in gradients.items()}
-        ascend(policy, optimizer, gradients, config)
+        optimizer.step(policy.parameters, gradients, config.learning_rate)
         if critic:
             critic.learn(part.frames, returns[rows], config)
     _require_finite_learner(policy, optimizer)

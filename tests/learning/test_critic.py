@@ -14,7 +14,7 @@ from pgpong.learning.returns import discounted_returns, generalised_advantages
 from pgpong.state import new_state
 from tests.learning.test_policy_gradient import make_batch, make_policy
 
-CONFIG = from_recipe("fast", critic=True, mirror=False, blur=0)
+CONFIG = from_recipe("fast", critic=True, mirror=False, blur=0.0)
 
 
 class Ascent:
@@ -23,8 +23,9 @@ class Ascent:
     def __init__(self):
         self.state = {}
 
-    def steps(self, gradients, learning_rate):
-        return {name: learning_rate * g for name, g in gradients.items()}
+    def step(self, parameters, gradients, learning_rate):
+        for name, g in gradients.items():
+            parameters[name] += learning_rate * g
 
 
 def make_critic(config=CONFIG):
@@ -41,7 +42,7 @@ def test_a_step_is_down_the_slope_of_the_squared_error():
     critic = Critic(make_policy(), Ascent())
     returns = returns_of(batch)
     before = {name: W.copy() for name, W in critic.network.parameters.items()}
-    critic.learn(batch.frames, returns, from_recipe("fast", learning_rate=1.0, mirror=False, blur=0))
+    critic.learn(batch.frames, returns, from_recipe("fast", learning_rate=1.0, mirror=False))
     steps = {name: W - before[name] for name, W in critic.network.parameters.items()}
 
     def loss():
@@ -83,7 +84,7 @@ def test_an_update_measures_advantages_from_what_the_critic_said_before():
     batch, policy, critic = make_batch(), make_policy(), make_critic()
     values = critic.values(batch.frames)
     config = from_recipe(
-        "fast", critic=True, mirror=False, blur=0, passes=1, minibatches=1, entropy=0.0, max_kl=np.inf
+        "fast", critic=True, mirror=False, passes=1, minibatches=1, entropy=0.0, max_kl=np.inf
     )
     raw = generalised_advantages(batch.rewards, batch.ends, values, config.gamma, config.gae_lambda)
     A = (raw - raw.mean()) / raw.std()
@@ -96,9 +97,9 @@ def test_an_update_measures_advantages_from_what_the_critic_said_before():
     gradients = expected.backward(batch.frames, h, dz / len(dz))
     norm = np.sqrt(sum((g**2).sum() for g in gradients.values()))
     shorter = min(1, config.max_grad_norm / norm)
-    gradients = {name: g * shorter for name, g in gradients.items()}
-    for name, step in make_optimizer(expected, config).steps(gradients, config.learning_rate).items():
-        expected.parameters[name] += step
+    make_optimizer(expected, config).step(
+        expected.parameters, {name: g * shorter for name, g in gradients.items()}, config.learning_rate
+    )
     stats = update(policy, make_optimizer(policy, config), batch, config, np.random.default_rng(0), critic)
     for name, W in expected.parameters.items():
         np.testing.assert_allclose(policy.parameters[name], W, rtol=1e-7, atol=1e-10)
