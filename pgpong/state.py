@@ -84,5 +84,5 @@ def _draw(config: TrainConfig, rng: np.random.Generator, sign: int) -> Policy:
     if config.blur:
         network.W1[:] = blur(network.W1, config.blur)
     if config.mirror:
-        pair(network.W1, network.W2, sign)
+        pair(network, sign)
     return network

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from pgpong.learning.backend import Array, Arrays, Namespace
+from pgpong.learning.policy import Policy
 from pgpong.pixels import PICTURE_SHAPE
 
 
@@ -25,27 +26,32 @@ def blur(W1: npt.NDArray[Any], width: float) -> npt.NDArray[Any]:
     return blurred
 
 
-def pair(W1: Array, W2: Array, sign: int, xp: Namespace = np) -> None:
+def learnt(network: Policy, mirror: bool) -> Arrays:
+    """Return what is learnt of a network: of a mirrored one the first half of the hidden units, as views."""
+    half = network.W2.shape[0] // 2 if mirror else None
+    return {name: W[:half] for name, W in network.parameters.items()}
+
+
+def pair(network: Policy, sign: int) -> None:
     """Make the second half of the hidden units mirror images of the first, in place.
 
     Unit i + hidden / 2 looks for unit i's picture upside down, and says `sign` times the same. With -1, a
     policy's, a frame turned upside down has the logit with the other sign: p(up | x) = 1 - p(up | x upside
     down). With 1, a critic's, it has the same value.
     """
+    W1, W2 = network.W1, network.W2
     half = W2.shape[0] // 2
-    W1[half:] = _upside_down(W1[:half].T, xp).T
+    W1.T[:, half:] = _upside_down(W1.T[:, :half], network.xp)
     W2[half:] = sign * W2[:half]
 
 
-def symmetrise(gradients: Arrays, sign: int, xp: Namespace = np) -> Arrays:
-    """Return the part of the gradients that keeps paired units paired: their mean with their mirror image."""
+def fold(gradients: Arrays, sign: int, xp: Namespace = np) -> Arrays:
+    """Return the gradient by what is learnt of a mirrored network, from that by all its weights."""
     W1, W2 = gradients["W1"].T, gradients["W2"]  # W1's in memory pixel by pixel
     half = W2.shape[0] // 2
-    first = (W1[:, :half] + _upside_down(W1[:, half:], xp)) / 2
-    says = (W2[:half] + sign * W2[half:]) / 2
     return {
-        "W1": xp.concat([first, _upside_down(first, xp)], axis=1).T,
-        "W2": xp.concat([says, sign * says]),
+        "W1": (W1[:, :half] + _upside_down(W1[:, half:], xp)).T,
+        "W2": W2[:half] + sign * W2[half:],
     }
 
 

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array
-from pgpong.learning.court import symmetrise
+from pgpong.learning.court import fold, learnt, pair
 from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.policy import Policy
 
@@ -28,5 +28,7 @@ class Critic:
         error = xp.asarray(returns, dtype=V.dtype) - V
         gradients = network.backward(x, h, error / len(V))
         if config.mirror:
-            gradients = symmetrise(gradients, 1, xp)
-        self.optimizer.step(network.parameters, gradients, config.learning_rate)
+            gradients = fold(gradients, 1, xp)
+        self.optimizer.step(learnt(network, config.mirror), gradients, config.learning_rate)
+        if config.mirror:
+            pair(network, 1)

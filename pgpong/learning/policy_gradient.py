@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array, Arrays, Namespace
 from pgpong.learning.batch import Batch
-from pgpong.learning.court import symmetrise
+from pgpong.learning.court import fold, learnt, pair
 from pgpong.learning.critic import Critic
 from pgpong.learning.finite import require_finite
 from pgpong.learning.optimizers import Adam, Optimizer, RMSProp
@@ -44,9 +44,10 @@ class UpdateStats:
 
 def make_optimizer(policy: Policy, config: TrainConfig) -> Optimizer:
     """Make the optimiser that `config` names, with its running means at zero."""
+    parameters = learnt(policy, config.mirror)
     if config.optimizer == "adam":
-        return Adam(policy.parameters, config.momentum, config.decay, config.epsilon, policy.xp)
-    return RMSProp(policy.parameters, config.decay, config.epsilon, policy.xp)
+        return Adam(parameters, config.momentum, config.decay, config.epsilon, policy.xp)
+    return RMSProp(parameters, config.decay, config.epsilon, policy.xp)
 
 
 def advantages(
@@ -101,7 +102,7 @@ def update(
         dz, mean_entropy, kl, clip_share = surrogate(z, part.up, part.logp, A[rows], config, policy.xp)
         gradients = policy.backward(part.frames, h, dz)
         if config.mirror:
-            gradients = symmetrise(gradients, -1, policy.xp)
+            gradients = fold(gradients, -1, policy.xp)
         norm = norm_of(gradients, policy.xp)
         require_finite("the gradient", norm)
         seen.append((mean_entropy, kl, clip_share, norm))
@@ -109,7 +110,9 @@ def update(
             break
         if norm > config.max_grad_norm:
             gradients = {name: g * (config.max_grad_norm / norm) for name, g in gradients.items()}
-        optimizer.step(policy.parameters, gradients, config.learning_rate)
+        optimizer.step(learnt(policy, config.mirror), gradients, config.learning_rate)
+        if config.mirror:
+            pair(policy, -1)
         if critic:
             critic.learn(part.frames, returns[rows], config)
     _require_finite_learner(policy, optimizer)

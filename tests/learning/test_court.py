@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pgpong.config import from_recipe
-from pgpong.learning.court import blur, pair, symmetrise
+from pgpong.learning.court import blur, fold, learnt, pair
 from pgpong.learning.policy import Policy, probability_of_up
 from pgpong.learning.policy_gradient import make_optimizer, update
 from tests.learning.test_policy_gradient import make_batch
@@ -14,7 +14,7 @@ PIXELS = 6400
 
 def paired_policy(hidden=8, planes=1, dtype="float64", sign=-1):
     policy = Policy.initialise(np.random.default_rng(0), hidden, planes * PIXELS, fan_in=40, dtype=dtype)
-    pair(policy.W1, policy.W2, sign)
+    pair(policy, sign)
     return policy
 
 
@@ -42,18 +42,35 @@ def test_upside_down_a_paired_critic_says_the_same():
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_the_symmetric_gradient_is_that_of_both_the_frames_and_their_mirror_images(sign):
-    """The batch's own gradient is averaged with that of its mirror image, where a policy's up is down."""
+def test_the_folded_gradient_is_the_slope_by_what_is_learnt(sign):
+    """By numerical differentiation of Σ dz z, with the second half of the units following the first."""
     policy, x = paired_policy(sign=sign), random_frames()
     dz = np.random.default_rng(2).standard_normal(len(x))
-    gradients = []
-    for frames, toward in ((x, dz), (upside_down(x), sign * dz)):
-        h, _ = policy.forward(frames)
-        gradients.append(policy.backward(frames, h, toward))
-    symmetric = symmetrise(gradients[0], sign)
-    for name, gradient in symmetric.items():
-        expected = (gradients[0][name] + gradients[1][name]) / 2
-        np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
+    h, _ = policy.forward(x)
+    gradients = fold(policy.backward(x, h, dz), sign)
+
+    def objective():
+        pair(policy, sign)
+        return float(dz @ policy.forward(x)[1])
+
+    rng, size = np.random.default_rng(3), 1e-6
+    for name, W in learnt(policy, mirror=True).items():
+        assert W.shape == gradients[name].shape
+        assert np.shares_memory(W, policy.parameters[name])
+        for _ in range(20):
+            place = tuple(rng.integers(0, W.shape))
+            W[place] += size
+            above = objective()
+            W[place] -= 2 * size
+            slope = (above - objective()) / (2 * size)
+            W[place] += size
+            assert gradients[name][place] == pytest.approx(slope, rel=1e-4, abs=1e-6)
+
+
+def test_an_unmirrored_network_is_learnt_whole():
+    policy = Policy.initialise(np.random.default_rng(0), 7, 24, fan_in=10)
+    assert all(np.shares_memory(W, policy.parameters[n]) for n, W in learnt(policy, mirror=False).items())
+    assert learnt(policy, mirror=False)["W1"].shape == (7, 24)
 
 
 def test_updates_keep_pairs_paired_to_the_bit():
@@ -63,19 +80,19 @@ def test_updates_keep_pairs_paired_to_the_bit():
     optimizer, rng = make_optimizer(policy, config), np.random.default_rng(3)
     for _ in range(3):
         update(policy, optimizer, make_batch(pixels=PIXELS, policy=policy), config, rng)
-    assert not np.array_equal(policy.W1, before)
-    W1, W2 = policy.W1.copy(), policy.W2.copy()
-    pair(W1, W2, -1)
-    assert np.array_equal(policy.W1, W1)
-    assert np.array_equal(policy.W2, W2)
+    assert not np.array_equal(policy.W1[:4], before[:4])
+    after = Policy(policy.W1.copy(), policy.W2.copy())
+    pair(after, -1)
+    assert np.array_equal(policy.W1, after.W1)
+    assert np.array_equal(policy.W2, after.W2)
 
 
-def test_symmetrise_runs_on_any_namespace_of_the_array_api_standard():
+def test_fold_runs_on_any_namespace_of_the_array_api_standard():
     xp = pytest.importorskip("array_api_strict")
     rng = np.random.default_rng(4)
     gradients = {"W1": rng.standard_normal((4, PIXELS)), "W2": rng.standard_normal(4)}
-    there = symmetrise({name: xp.asarray(g) for name, g in gradients.items()}, -1, xp)
-    for name, expected in symmetrise(gradients, -1).items():
+    there = fold({name: xp.asarray(g) for name, g in gradients.items()}, -1, xp)
+    for name, expected in fold(gradients, -1).items():
         np.testing.assert_array_equal(np.asarray(there[name]), expected)
 
 

@@ -9,6 +9,7 @@ from pgpong.envs.game import find_game
 from pgpong.errors import NonFiniteError
 from pgpong.learning.court import pair
 from pgpong.learning.critic import Critic
+from pgpong.learning.policy import Policy
 from pgpong.learning.policy_gradient import advantages, explained_variance, make_optimizer, update
 from pgpong.learning.returns import discounted_returns, generalised_advantages
 from pgpong.state import new_state
@@ -113,10 +114,10 @@ def test_a_mirrored_critic_stays_mirrored():
     batch = make_batch(pixels=6400, policy=state.agent.policy)
     update(state.agent.policy, state.optimizer, batch, config, state.rng, state.critic)
     network = state.critic.network
-    W1, W2 = network.W1.copy(), network.W2.copy()
-    pair(W1, W2, 1)
-    assert np.array_equal(network.W1, W1)
-    assert np.array_equal(network.W2, W2)
+    after = Policy(network.W1.copy(), network.W2.copy())
+    pair(after, 1)
+    assert np.array_equal(network.W1, after.W1)
+    assert np.array_equal(network.W2, after.W2)
 
 
 def test_a_critic_out_of_bounds_is_found():
