@@ -14,6 +14,7 @@ from pgpong.envs.emulator import Emulator
 from pgpong.envs.game import Game
 from pgpong.envs.vector import PongVectorEnv
 from pgpong.envs.worker import Worker
+from pgpong.learning.critic import Critic
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy
 from pgpong.learning.policy_gradient import update
@@ -63,8 +64,9 @@ def where_time_goes(config: TrainConfig, game: Game, batches: int = 2) -> dict[s
     emulator, resets = player.on(Emulator.step), player.on(Emulator.reset)
     sparse, forward = learner.on(sparse_frames), learner.on(Policy.forward, Games.act)
     asking, hearing = learner.on(PongVectorEnv.step_async), learner.on(PongVectorEnv.step_wait)
-    forward_again, backward = learner.on(Policy.forward, update), learner.on(Policy.backward)
-    stepping = learner.on(optimizer.step)
+    forward_again, backward = learner.on(Policy.forward, update), learner.on(Policy.backward, update)
+    stepping = learner.on(optimizer.step, update)
+    critic = {"critic": learner.on(Critic.values) + learner.on(Critic.learn)} if config.critic else {}
     return {
         "games": {
             "emulator": emulator,
@@ -85,7 +87,8 @@ def where_time_goes(config: TrainConfig, game: Game, batches: int = 2) -> dict[s
             "forward": forward_again,
             "backward": backward,
             "optimiser": stepping,
-            "the rest": learner.on(update) - forward_again - backward - stepping,
+            **critic,
+            "the rest": learner.on(update) - forward_again - backward - stepping - sum(critic.values()),
         },
     }
 

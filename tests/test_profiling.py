@@ -42,9 +42,13 @@ def test_time_is_told_by_function_and_by_caller():
     assert spent.on(both) >= spent.on(often) + spent.on(once)
 
 
-def test_the_parts_are_those_of_a_training_and_none_is_missed():
-    config = from_recipe("fast", num_envs=2, num_workers=1, batch_steps=60, optimizer="rmsprop")
+@pytest.mark.parametrize("critic", [False, True])
+def test_the_parts_are_those_of_a_training_and_none_is_missed(critic):
+    config = from_recipe(
+        "fast", num_envs=2, num_workers=1, batch_steps=60, optimizer="rmsprop", critic=critic
+    )
     costs = where_time_goes(config, find_game(config.env), batches=1)
     assert list(costs) == ["games", "network", "rallies", "update"]
     assert all(cost > 0 for part in costs.values() for cost in part.values())
     assert costs["games"]["emulator"] > costs["games"]["resets"]
+    assert ("critic" in costs["update"]) == critic
