@@ -57,9 +57,9 @@ class TrainConfig:
 
     # The network
     hidden: int = _setting(200, "hidden units", low=1)
-    fan_in: int = _setting(40, "W1 starts as N(0, 1/fan_in)", low=1)
-    blur: float = _setting(0.0, "W1 starts blurred over so many pixels; 0: not", low=0)
-    mirror: bool = _setting(False, "hidden units in pairs, each the other upside down")
+    fan_in: int = _setting(100, "W1 starts as N(0, 1/fan_in)", low=1)
+    blur: float = _setting(1.0, "W1 starts blurred over so many pixels; 0: not", low=0)
+    mirror: bool = _setting(True, "hidden units in pairs, each the other upside down")
 
     # A batch: the rallies that end within so many steps of each game, or so many whole episodes
     batch_steps: int = _setting(128, "steps a game in a batch; 0: batches of episodes", low=0)
@@ -67,7 +67,7 @@ class TrainConfig:
 
     # What a step is worth
     gamma: float = _setting(0.99, "discount a step, 0 to 1", low=0)
-    critic: bool = _setting(False, "a second network foretells returns, and steps are measured from that")
+    critic: bool = _setting(True, "a second network foretells returns, and steps are measured from that")
     gae_lambda: float = _setting(
         0.97, "decay a step of trust in what came over what the critic says, 0 to 1", low=0
     )
@@ -76,8 +76,8 @@ class TrainConfig:
     )
 
     # The update
-    passes: int = _setting(3, "passes over a batch", low=1)
-    minibatches: int = _setting(2, "parts a batch is split into in each pass", low=1)
+    passes: int = _setting(4, "passes over a batch", low=1)
+    minibatches: int = _setting(4, "parts a batch is split into in each pass", low=1)
     reduction: Literal["mean", "sum"] = _setting("mean", "gradients of a minibatch are averaged or summed")
     clip: float = _setting(0.2, "bound on the probability ratio's distance from 1; inf: none", above=0)
     max_kl: float = _setting(0.05, "KL divergence that ends an update early, nats; inf: none", above=0)
@@ -86,14 +86,16 @@ class TrainConfig:
 
     # The optimiser
     optimizer: Literal["adam", "rmsprop"] = _setting("adam", "adam or rmsprop")
-    learning_rate: float = _setting(2e-3, "step size", above=0)
+    learning_rate: float = _setting(3e-3, "step size", above=0)
     momentum: float = _setting(0.9, "decay of Adam's mean gradient, 0 to 1", low=0)
     decay: float = _setting(0.999, "decay of the mean squared gradient, 0 to 1", low=0)
     epsilon: float = _setting(1e-8, "added to the root mean square", above=0)
 
     # In the course of a training
-    anneal_steps: int = _setting(0, "steps over which step size and entropy's weight fall; 0: never", low=0)
-    anneal_to: float = _setting(0.1, "share of themselves that they fall to, 0 to 1", low=0)
+    anneal_steps: int = _setting(
+        10_000_000, "steps over which step size and entropy's weight fall; 0: never", low=0
+    )
+    anneal_to: float = _setting(0.05, "share of themselves that they fall to, 0 to 1", low=0)
 
     # How the best agent is found: 32 games after 1,000 are about 3% of the time, whatever the recipe
     evaluate_every: int = _setting(1000, "episodes from one evaluation to the next; 0: none", low=0)
@@ -164,14 +166,17 @@ class TrainConfig:
 
 # A recipe is what it sets otherwise than the defaults above.
 RECIPES: dict[str, dict[str, Any]] = {
-    # Complete returns standardised over a batch, several passes under a guard on the policy's change.
+    # A mirrored network and a critic, several passes over each batch under a guard on the policy's change.
     "fast": {},
     # The 2016 algorithm: 10 episodes, one step along the summed gradient, RMSProp.
     "karpathy": {
         "num_envs": 10,
         "fan_in": 6400,
+        "blur": 0.0,
+        "mirror": False,
         "batch_steps": 0,
         "batch_episodes": 10,
+        "critic": False,
         "standardise": "episode",
         "passes": 1,
         "minibatches": 1,
@@ -184,6 +189,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-4,
         "decay": 0.99,
         "epsilon": 1e-5,
+        "anneal_steps": 0,
     },
 }
 

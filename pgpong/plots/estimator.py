@@ -7,6 +7,7 @@ R. J. Williams, "Simple statistical gradient-following algorithms" (1992).
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,7 @@ def effect_of_update(
     agent: Agent, batch: Batch, config: TrainConfig, seed: int
 ) -> tuple[Floats, Floats, Floats]:
     """Return advantages, and the probabilities of up before and after one update of a copy, (n,) each."""
+    config = replace(config, mirror=False)  # the agent may be of any recipe
     policy = Policy(agent.policy.W1.copy(order="F"), agent.policy.W2.copy())
     before = probability_of_up(policy.forward(batch.frames)[1])
     update(policy, make_optimizer(policy, config), batch, config, np.random.default_rng(seed))

@@ -11,7 +11,7 @@ from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy
 from pgpong.learning.policy_gradient import make_optimizer, update
 
-CONFIG = from_recipe("fast", hidden=5)
+CONFIG = from_recipe("fast", hidden=5, mirror=False)
 
 
 @pytest.fixture

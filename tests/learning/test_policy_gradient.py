@@ -84,7 +84,7 @@ def test_surrogate_derivative_equals_autograd(reduction):
     n = 200
     z, A, up = rng.normal(0, 2, n), rng.standard_normal(n), rng.random(n) < 0.5
     old = log_probability(z + rng.normal(0, 0.3, n), up)
-    config = from_recipe("fast", reduction=reduction, entropy=0.05, clip=0.2)
+    config = from_recipe("fast", mirror=False, reduction=reduction, entropy=0.05, clip=0.2)
     dz, entropy, kl, clipped = surrogate(z, up, old, A, config)
 
     logits = torch.tensor(z, requires_grad=True)
@@ -112,7 +112,7 @@ def test_surrogate_derivative_equals_finite_differences():
         return np.minimum(ratio * A, np.clip(ratio, 0.8, 1.2) * A) + 0.05 * entropy
 
     numeric = (objective(z + step) - objective(z - step)) / (2 * step)
-    config = from_recipe("fast", reduction="sum", entropy=0.05, clip=0.2)
+    config = from_recipe("fast", mirror=False, reduction="sum", entropy=0.05, clip=0.2)
     dz, _, _, clipped = surrogate(z, up, old, A, config)
     np.testing.assert_allclose(dz, numeric, rtol=1e-6, atol=1e-8)
     assert 0 < clipped < 1
@@ -128,7 +128,7 @@ def test_an_action_that_paid_becomes_likelier_and_one_that_cost_less_likely():
     policy = make_policy()
     batch = make_batch(policy=policy)
     before = probability_of_up(policy.forward(batch.frames)[1])
-    config = from_recipe("fast", passes=1, minibatches=1, entropy=0.0)
+    config = from_recipe("fast", mirror=False, passes=1, minibatches=1, entropy=0.0)
     update(policy, make_optimizer(policy, config), batch, config, np.random.default_rng(0))
     after = probability_of_up(policy.forward(batch.frames)[1])
     paid = np.repeat(batch.rewards[batch.ends], 5) > 0
@@ -138,7 +138,13 @@ def test_an_action_that_paid_becomes_likelier_and_one_that_cost_less_likely():
 
 def test_passes_stop_where_the_policy_has_moved_too_far():
     config = from_recipe(
-        "fast", learning_rate=0.05, passes=10, max_kl=0.01, clip=math.inf, max_grad_norm=math.inf
+        "fast",
+        mirror=False,
+        learning_rate=0.05,
+        passes=10,
+        max_kl=0.01,
+        clip=math.inf,
+        max_grad_norm=math.inf,
     )
     policy = make_policy()
     stats = update(
@@ -149,7 +155,9 @@ def test_passes_stop_where_the_policy_has_moved_too_far():
 
 
 def test_a_long_gradient_is_shortened():
-    config = from_recipe("fast", passes=1, minibatches=1, optimizer="rmsprop", max_grad_norm=1e-3, decay=0.0)
+    config = from_recipe(
+        "fast", mirror=False, passes=1, minibatches=1, optimizer="rmsprop", max_grad_norm=1e-3, decay=0.0
+    )
     policy = make_policy()
     optimizer = make_optimizer(policy, config)
     stats = update(policy, optimizer, make_batch(policy=policy), config, np.random.default_rng(0))
@@ -160,7 +168,7 @@ def test_a_long_gradient_is_shortened():
 
 
 def test_the_norms_are_those_of_the_weights_that_the_update_left():
-    config = from_recipe("fast", passes=1)
+    config = from_recipe("fast", mirror=False, passes=1)
     policy = make_policy()
     before = np.linalg.norm(policy.W1)
     stats = update(
@@ -176,7 +184,7 @@ def test_equal_returns_move_nothing():
     before = policy.W1.copy()
     batch = make_batch(policy=policy)
     batch.rewards[:] = 0.0
-    config = from_recipe("fast", entropy=0.0)
+    config = from_recipe("fast", mirror=False, entropy=0.0)
     update(policy, make_optimizer(policy, config), batch, config, np.random.default_rng(0))
     assert (before == policy.W1).all()
 
@@ -195,7 +203,7 @@ def test_a_non_finite_gradient_is_refused_and_changes_nothing(recipe):
 
 def test_the_same_generator_gives_the_same_update_bit_for_bit():
     def weights():
-        policy, config = make_policy("float32"), from_recipe("fast")
+        policy, config = make_policy("float32"), from_recipe("fast", mirror=False)
         update(
             policy,
             make_optimizer(policy, config),
@@ -216,7 +224,7 @@ def test_norm_is_the_length_of_all_arrays_together():
 def test_a_toy_is_solved(recipe):
     """A point for up where pixel 0 is lit and for down where pixel 1 is, else a point lost."""
     rng = np.random.default_rng(0)
-    config = from_recipe(recipe, learning_rate=1e-2)
+    config = from_recipe(recipe, mirror=False, learning_rate=1e-2)
     policy = make_policy("float32", hidden=32, pixels=16)
     optimizer = make_optimizer(policy, config)
     n = 100
