@@ -69,7 +69,7 @@ class TrainConfig:
     gamma: float = _setting(0.99, "discount a step, 0 to 1", low=0)
     critic: bool = _setting(True, "a second network foretells returns, and steps are measured from that")
     gae_lambda: float = _setting(
-        0.97, "decay a step of trust in what came over what the critic says, 0 to 1", low=0
+        1.0, "decay a step of trust in what came over what the critic says, 0 to 1", low=0
     )
     standardise: Literal["batch", "episode"] = _setting(
         "batch", "what steps are worth is standardised over this"
@@ -93,9 +93,9 @@ class TrainConfig:
 
     # In the course of a training
     anneal_steps: int = _setting(
-        10_000_000, "steps over which step size and entropy's weight fall; 0: never", low=0
+        6_000_000, "steps over which step size and entropy's weight fall; 0: never", low=0
     )
-    anneal_to: float = _setting(0.05, "share of themselves that they fall to, 0 to 1", low=0)
+    anneal_to: float = _setting(0.1, "share of themselves that they fall to, 0 to 1", low=0)
 
     # How the best agent is found: 32 games after 1,000 are about 3% of the time, whatever the recipe
     evaluate_every: int = _setting(1000, "episodes from one evaluation to the next; 0: none", low=0)
