@@ -87,6 +87,7 @@ class TrainConfig:
     # The optimiser
     optimizer: Literal["adam", "rmsprop"] = _setting("adam", "adam or rmsprop")
     learning_rate: float = _setting(3e-3, "step size", above=0)
+    weight_decay: float = _setting(0.0, "W1 shrinks by this times the step size in each step", low=0)
     momentum: float = _setting(0.9, "decay of Adam's mean gradient, 0 to 1", low=0)
     decay: float = _setting(0.999, "decay of the mean squared gradient, 0 to 1", low=0)
     epsilon: float = _setting(1e-8, "added to the root mean square", above=0)

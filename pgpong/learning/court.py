@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
+from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array, Arrays, Namespace
+from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.policy import Policy
 from pgpong.pixels import PICTURE_SHAPE
 
@@ -30,6 +32,20 @@ def learnt(network: Policy, mirror: bool) -> Arrays:
     """Return what is learnt of a network: of a mirrored one the first half of the hidden units, as views."""
     half = network.W2.shape[0] // 2 if mirror else None
     return {name: W[:half] for name, W in network.parameters.items()}
+
+
+def ascend(network: Policy, optimizer: Optimizer, gradients: Arrays, config: TrainConfig, sign: int) -> None:
+    """Take one step along the gradients by what is learnt, after W1 has shrunk; pairs stay pairs.
+
+    It shrinks beside the gradient, not by a term in it: I. Loshchilov and F. Hutter, "Decoupled Weight Decay
+    Regularization", arXiv:1711.05101.
+    """
+    parameters = learnt(network, config.mirror)
+    if config.weight_decay:
+        parameters["W1"] *= 1 - config.learning_rate * config.weight_decay
+    optimizer.step(parameters, gradients, config.learning_rate)
+    if config.mirror:
+        pair(network, sign)
 
 
 def pair(network: Policy, sign: int) -> None:

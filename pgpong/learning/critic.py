@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array
-from pgpong.learning.court import fold, learnt, pair
+from pgpong.learning.court import ascend, fold
 from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.policy import Policy
 
@@ -29,6 +29,4 @@ class Critic:
         gradients = network.backward(x, h, error / len(V))
         if config.mirror:
             gradients = fold(gradients, 1, xp)
-        self.optimizer.step(learnt(network, config.mirror), gradients, config.learning_rate)
-        if config.mirror:
-            pair(network, 1)
+        ascend(network, self.optimizer, gradients, config, sign=1)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array, Arrays, Namespace
 from pgpong.learning.batch import Batch
-from pgpong.learning.court import fold, learnt, pair
+from pgpong.learning.court import ascend, fold, learnt
 from pgpong.learning.critic import Critic
 from pgpong.learning.finite import require_finite
 from pgpong.learning.optimizers import Adam, Optimizer, RMSProp
@@ -110,9 +110,7 @@ def update(
             break
         if norm > config.max_grad_norm:
             gradients = {name: g * (config.max_grad_norm / norm) for name, g in gradients.items()}
-        optimizer.step(learnt(policy, config.mirror), gradients, config.learning_rate)
-        if config.mirror:
-            pair(policy, -1)
+        ascend(policy, optimizer, gradients, config, sign=-1)
         if critic:
             critic.learn(part.frames, returns[rows], config)
     _require_finite_learner(policy, optimizer)

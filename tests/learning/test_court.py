@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pgpong.config import from_recipe
-from pgpong.learning.court import blur, fold, learnt, pair
+from pgpong.learning.court import ascend, blur, fold, learnt, pair
 from pgpong.learning.policy import Policy, probability_of_up
 from pgpong.learning.policy_gradient import make_optimizer, update
 from tests.learning.test_policy_gradient import make_batch
@@ -85,6 +85,19 @@ def test_updates_keep_pairs_paired_to_the_bit():
     pair(after, -1)
     assert np.array_equal(policy.W1, after.W1)
     assert np.array_equal(policy.W2, after.W2)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_W1_shrinks_beside_its_step_and_W2_does_not(mirror):
+    config = from_recipe("fast", hidden=8, mirror=mirror, weight_decay=0.5, learning_rate=0.01)
+    policy = paired_policy()
+    W1, W2 = policy.W1.copy(), policy.W2.copy()
+    gradients = {name: np.ones_like(W) for name, W in learnt(policy, mirror).items()}
+    ascend(policy, make_optimizer(policy, config), gradients, config, sign=-1)
+    # The first step of Adam is as long as the learning rate.
+    np.testing.assert_allclose(policy.W1[:4], W1[:4] * (1 - 0.01 * 0.5) + 0.01, atol=1e-8)
+    np.testing.assert_allclose(policy.W2[:4], W2[:4] + 0.01, atol=1e-8)
+    assert (policy.W2[4] == -policy.W2[0]) == mirror
 
 
 def test_fold_runs_on_any_namespace_of_the_array_api_standard():
