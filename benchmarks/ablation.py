@@ -22,7 +22,7 @@ TARGETS = (0, 15)
 VARIANTS = {
     "fast": ("the recipe", ()),
     "no-critic": ("returns in place of a critic's advantages", ("--no-critic",)),
-    "lambda-1": ("the critic as a baseline alone, λ = 1", ("--gae-lambda", "1")),
+    "lambda-97": ("advantages that trust the critic, λ = 0.97", ("--gae-lambda", "0.97")),
     "no-mirror": ("200 units of their own in place of 100 pairs", ("--no-mirror",)),
     "no-blur": ("W1 starts as white noise", ("--blur", "0")),
     "six-steps": ("3 passes x 2 minibatches", ("--passes", "3", "--minibatches", "2")),
@@ -31,6 +31,7 @@ VARIANTS = {
     "no-entropy": ("no entropy in the objective", ("--entropy", "0")),
     "no-clip": ("no bound on the ratio, none on the KL divergence", ("--clip", "inf", "--max-kl", "inf")),
     "rmsprop": ("RMSProp", ("--optimizer", "rmsprop")),
+    "decay": ("W1 shrinks, weight decay 0.1", ("--weight-decay", "0.1")),
     "wide": ("400 hidden units", ("--hidden", "400")),
 }
 
