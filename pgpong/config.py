@@ -81,7 +81,7 @@ class TrainConfig:
     reduction: Literal["mean", "sum"] = _setting("mean", "gradients of a minibatch are averaged or summed")
     clip: float = _setting(0.2, "bound on the probability ratio's distance from 1; inf: none", above=0)
     max_kl: float = _setting(0.05, "KL divergence that ends an update early, nats; inf: none", above=0)
-    entropy: float = _setting(0.01, "weight of the entropy in the objective", low=0)
+    entropy: float = _setting(0.02, "weight of the entropy in the objective", low=0)
     max_grad_norm: float = _setting(0.5, "longer gradients are shortened to this; inf: never", above=0)
 
     # The optimiser
