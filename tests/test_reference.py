@@ -55,7 +55,7 @@ def test_settings_that_matter_are_named_and_others_are_not():
     settings = reference_curves("fast", str(GAME))[0]["settings"]
     same = from_recipe("fast", **settings, seed=5, num_workers=1, evaluate_every=0, keep_every=7)
     assert find_reference(same, GAME).other_settings == ()
-    changed = {**settings, "hidden": settings["hidden"] + 1, "gamma": 0.9}
+    changed = {**settings, "hidden": settings["hidden"] + 2, "gamma": 0.9}
     assert find_reference(from_recipe("fast", **changed), GAME).other_settings == ("hidden", "gamma")
 
 
