@@ -109,8 +109,8 @@ def test_a_checkpoint_brings_everything_back(tmp_path):
 def test_a_checkpoint_of_other_settings_is_refused_with_the_reason(tmp_path):
     state, _ = run_updates(SMALL, 1)
     save_checkpoint(tmp_path / "a.npz", state)
-    with pytest.raises(FileFormatError, match=r"8 hidden units, the run's config.toml says 9"):
-        load_checkpoint(tmp_path / "a.npz", replace(SMALL, hidden=9), GAME)
+    with pytest.raises(FileFormatError, match=r"8 hidden units, the run's config.toml says 10"):
+        load_checkpoint(tmp_path / "a.npz", replace(SMALL, hidden=10), GAME)
     with pytest.raises(
         FileFormatError, match=r"trained on ALE/Pong-v5 \(frameskip 4, sticky 0.25\), .* says Pong-v0"
     ):
