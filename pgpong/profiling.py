@@ -14,6 +14,7 @@ from pgpong.envs.emulator import Emulator
 from pgpong.envs.game import Game
 from pgpong.envs.vector import PongVectorEnv
 from pgpong.envs.worker import Worker
+from pgpong.learning.court import ascend
 from pgpong.learning.critic import Critic
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy
@@ -57,7 +58,6 @@ def where_time_goes(config: TrainConfig, game: Game, batches: int = 2) -> dict[s
     What a process that plays does, it does once more here, where it is seen.
     """
     state = new_state(config, game)
-    optimizer = type(state.optimizer)
     learner = _profile_learner(config, state, batches)
     workers = config.num_workers or available_cores()
     player = _profile_player(game, num_envs=-(-config.num_envs // workers))
@@ -65,7 +65,7 @@ def where_time_goes(config: TrainConfig, game: Game, batches: int = 2) -> dict[s
     sparse, forward = learner.on(sparse_frames), learner.on(Policy.forward, Games.act)
     asking, hearing = learner.on(PongVectorEnv.step_async), learner.on(PongVectorEnv.step_wait)
     forward_again, backward = learner.on(Policy.forward, update), learner.on(Policy.backward, update)
-    stepping = learner.on(optimizer.step, update)
+    stepping = learner.on(ascend, update)
     critic = {"critic": learner.on(Critic.values) + learner.on(Critic.learn)} if config.critic else {}
     return {
         "games": {

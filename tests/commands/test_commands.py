@@ -214,7 +214,7 @@ def damage(run, how):
     if how == "other environment":
         config.write_text(config.read_text().replace("ALE/Pong-v5", "PongNoFrameskip-v4"))
     elif how == "other size":
-        config.write_text(config.read_text().replace("hidden = 8", "hidden = 9"))
+        config.write_text(config.read_text().replace("hidden = 8", "hidden = 10"))
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def damage(run, how):
         ("foreign", "update-000003.npz is damaged or was not written by pgpong"),
         ("missing", "the run has no checkpoint to go on from"),
         ("other environment", "the run's config.toml says PongNoFrameskip-v4"),
-        ("other size", "has 8 hidden units, the run's config.toml says 9"),
+        ("other size", "has 8 hidden units, the run's config.toml says 10"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_not_gone_on_with(cli, tiny_run, how, message):

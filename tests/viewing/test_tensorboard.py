@@ -38,7 +38,7 @@ from tests.runs import fingerprint, start
 BLOCKED = "import sys; sys.modules['tensorboardX'] = None; from pgpong.__main__ import main; sys.exit(main())"
 NEEDS = "pgpong: --tensorboard needs tensorboardX: pip install 'pgpong[tensorboard]'\n"
 TOLD = "nothing more is written for it, the training is not affected"
-LONG_BATCHES = ("--batch-steps", "400")  # so that games end soon
+LONG_BATCHES = ("--batch-steps", "700")  # so that games end soon
 CONFIG = from_recipe("fast", num_envs=1, batch_steps=20, hidden=2, checkpoint_every=2)
 
 
