@@ -203,6 +203,17 @@ def episode_line(number: int, update: int, episode: Episode) -> dict[str, Any]:
     return {"episode": number, "update": update, **facts}
 
 
+def counts(progress: Progress) -> dict[str, Any]:
+    """Return how far a training had come, as the lines of its logs say it."""
+    return {
+        "update": progress.update,
+        "episode": progress.episode,
+        "step": progress.step,
+        "frame": progress.frame,
+        "seconds": round(progress.seconds, 3),
+    }
+
+
 def figures(evaluation: Evaluation) -> Meta:
     """Return what is kept of an evaluation beside its scores."""
     low, high = evaluation.interval or (None, None)
@@ -212,13 +223,8 @@ def figures(evaluation: Evaluation) -> Meta:
 
 def evaluation_line(candidate: Candidate) -> dict[str, Any]:
     """Make the line of evaluations.jsonl: how far the training had come, and what the agent reached."""
-    progress = candidate.progress
     return {
-        "update": progress.update,
-        "episode": progress.episode,
-        "step": progress.step,
-        "frame": progress.frame,
-        "seconds": round(progress.seconds, 3),
+        **counts(candidate.progress),
         **figures(candidate.evaluation),
         "scores": candidate.evaluation.scores,
         "evaluation_seconds": round(candidate.seconds, 3),
@@ -229,11 +235,7 @@ def metrics(record: Record, state: TrainingState) -> dict[str, Any]:
     """Make the line of metrics.jsonl: counts and score since the start, the update's own figures, seconds."""
     progress = state.progress
     return {
-        "update": progress.update,
-        "episode": progress.episode,
-        "step": progress.step,
-        "frame": progress.frame,
-        "seconds": round(progress.seconds, 3),
+        **counts(progress),
         "score_mean": progress.score_mean,
         **asdict(record.stats),
         "batch_steps": record.steps,
