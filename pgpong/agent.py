@@ -4,20 +4,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import numpy.typing as npt
 
 from pgpong.envs.game import Game
-from pgpong.envs.preprocess import PICTURE_SHAPE, PIXELS
+from pgpong.envs.preprocess import PIXELS, observation_shape
+from pgpong.envs.wrappers import make_single
 from pgpong.errors import FileFormatError
 from pgpong.learning.frames import sparse_frames
-from pgpong.learning.policy import Policy, probability_of_up
+from pgpong.learning.policy import Policy, sample
 from pgpong.storage.arrays import Arrays, Meta, read_arrays, write_arrays
 from pgpong.storage.game_meta import GAME_KEYS, pack_game, unpack_game
 
 FORMAT = "pgpong model 1"
-PREPROCESSING = "difference frames 80x80"
-ACTIONS = "0 down, 1 up"
 
 # Keys of the metadata that begin so are free: how the agent came about; what a training needs to go on.
 PROVENANCE = "provenance."
@@ -32,29 +32,44 @@ class Agent:
     game: Game
     provenance: Meta = field(default_factory=dict)
 
-    def probability_of_up(self, observations: npt.NDArray[np.int8]) -> npt.NDArray[np.floating[Any]]:
-        """Return the probability of up (n,) for difference frames (n, 80, 80)."""
-        _, z = self.policy.forward(sparse_frames(observations))
-        return np.asarray(probability_of_up(z, self.policy.xp))
+    @property
+    def sees_current(self) -> bool:
+        """Whether it sees the current picture beside the difference frame."""
+        return bool(self.policy.W1.shape[1] == 2 * PIXELS)
+
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        """Shape of what it sees: (80, 80), or (2, 80, 80) with the current picture."""
+        return observation_shape(self.sees_current)
+
+    def probabilities(self, observations: npt.NDArray[np.int8]) -> npt.NDArray[np.floating[Any]]:
+        """Return those of down, up and, if it may stay, staying (n, 2 or 3) for n observations."""
+        h, z = self.policy.forward(sparse_frames(observations))
+        P: npt.NDArray[np.floating[Any]] = np.exp(np.asarray(self.policy.log_probabilities(h, z)))
+        return P
 
     def act(
         self, observations: npt.NDArray[np.int8], rng: np.random.Generator | None = None
     ) -> npt.NDArray[np.int64]:
-        """Choose actions (n,), 0 down or 1 up, for difference frames (n, 80, 80) or one of (80, 80).
+        """Choose actions (n,), 0 down, 1 up or 2 stay, for n observations or a single one.
 
-        With a random generator they are sampled from the policy; without one the likelier is taken.
+        With a random generator they are sampled from the policy; without one the likeliest is taken.
         """
-        if observations.shape[-2:] != PICTURE_SHAPE:
-            raise ValueError(f"expected difference frames (n, 80, 80) or (80, 80), got {observations.shape}")
-        p = self.probability_of_up(observations.reshape(-1, *PICTURE_SHAPE))
-        threshold = 0.5 if rng is None else rng.random(len(p))
-        return (p > threshold).astype(np.int64).reshape(observations.shape[:-2])
+        shape = self.observation_shape
+        if observations.shape[-len(shape) :] != shape:
+            expected = f"({', '.join(map(str, shape))})"
+            raise ValueError(f"expected shape {expected}, or n of these, got {observations.shape}")
+        p = self.probabilities(observations.reshape(-1, *shape))
+        actions = p.argmax(axis=1) if rng is None else sample(p, rng)
+        return actions.astype(np.int64).reshape(observations.shape[: -len(shape)])
+
+    def make(self, render_mode: str | None = None) -> gymnasium.Env[npt.NDArray[np.int8], np.int64]:
+        """Make a single game as the agent plays it: it sees these observations and takes these actions."""
+        return make_single(self.game, render_mode, stay=self.policy.may_stay, current=self.sees_current)
 
     def copy(self) -> "Agent":
         """Return one with weights of its own: a training changes its agent's in place."""
-        policy = self.policy
-        W1, W2 = (policy.xp.asarray(W, copy=True) for W in (policy.W1, policy.W2))
-        return Agent(Policy(W1, W2, policy.xp), self.game, dict(self.provenance))
+        return Agent(self.policy.copy(), self.game, dict(self.provenance))
 
     def save(self, path: str | Path, *, half: bool = False) -> None:
         """Write the agent to one .npz file; with `half`, its weights in half precision.
@@ -79,8 +94,9 @@ class Agent:
 
     def pack(self) -> tuple[Meta, Arrays]:
         """Return all there is to save: flat metadata and the weights by name."""
+        pixels, hidden = self.policy.W1.shape[1], len(self.policy.W2)
         meta: Meta = {
-            **_requirements(len(self.policy.W2)),
+            **_requirements(pixels, hidden, self.policy.may_stay),
             **pack_game(self.game),
             **{f"{PROVENANCE}{key}": value for key, value in self.provenance.items()},
         }
@@ -99,21 +115,21 @@ class Agent:
             raise FileFormatError(f"{path} is not a pgpong agent of a format this version knows ({FORMAT!r})")
         if unknown := _unknown(meta, arrays):
             raise FileFormatError(f"{path} holds {unknown}, which no agent of this version has")
-        W1, W2 = _unpack_weights(path, meta, arrays)
+        policy = _unpack_policy(path, meta, arrays)
         game = unpack_game(path, meta)
         provenance = {
             key.removeprefix(PROVENANCE): value for key, value in meta.items() if key.startswith(PROVENANCE)
         }
-        return cls(Policy(np.asfortranarray(W1), W2), game, provenance)
+        return cls(policy, game, provenance)
 
 
-def _requirements(hidden: int) -> Meta:
+def _requirements(pixels: int, hidden: int, may_stay: bool) -> Meta:
     """Describe what must be the same here and where the agent was trained, or it would be played wrongly."""
     return {
         "format": FORMAT,
-        "preprocessing": PREPROCESSING,
-        "actions": ACTIONS,
-        "network": f"two-layer ReLU {PIXELS}-{hidden}-1",
+        "preprocessing": f"difference frames{' and pictures' if pixels == 2 * PIXELS else ''} 80x80",
+        "actions": f"0 down, 1 up{', 2 stay' if may_stay else ''}",
+        "network": f"two-layer ReLU {pixels}-{hidden}-{2 if may_stay else 1}",
     }
 
 
@@ -122,24 +138,38 @@ def _unknown(meta: Meta, arrays: Arrays) -> str | None:
     training = "training.update" in meta
     free = (PROVENANCE, TRAINING) if training else PROVENANCE
     keys = [key for key in meta if not key.startswith(free)]
-    unknown = [key for key in keys if key not in _requirements(0) and key not in GAME_KEYS]
+    unknown = [key for key in keys if key not in _requirements(0, 0, False) and key not in GAME_KEYS]
     if not training:
-        unknown += [name for name in arrays if name not in ("W1", "W2")]
+        unknown += [name for name in arrays if name not in ("W1", "W2", "W2_stay")]
     return unknown[0] if unknown else None
 
 
-def _unpack_weights(path: Path, meta: Meta, arrays: Arrays) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return W1 (hidden, pixels) and W2 (hidden,), of one floating dtype."""
-    W1, W2 = (arrays.get(name, np.empty(0)) for name in ("W1", "W2"))
-    for key, value in _requirements(W2.size).items():
+def _unpack_policy(path: Path, meta: Meta, arrays: Arrays) -> Policy:
+    """Make a policy of W1 (hidden, pixels), W2 and perhaps W2_stay (hidden,), of one floating dtype."""
+    names = ("W1", "W2", "W2_stay") if "W2_stay" in arrays else ("W1", "W2")
+    weights = {name: arrays.get(name, np.empty(0)) for name in names}
+    W1, W2 = weights["W1"], weights["W2"]
+    pixels = W1.shape[1] if W1.ndim == 2 and W1.shape[1] == 2 * PIXELS else PIXELS
+    for key, value in _requirements(pixels, W2.size, len(names) == 3).items():
         if meta.get(key) != value:
             raise FileFormatError(
                 f"{path}: the agent was made for {key} {meta.get(key)!r}, not for {value!r}"
             )
-    if W1.shape != (W2.size, PIXELS) or W2.ndim != 1 or not W2.size:
-        raise FileFormatError(f"{path}: weights of shapes {W1.shape} and {W2.shape} do not fit together")
-    if W1.dtype != W2.dtype or W1.dtype not in (np.float16, np.float32, np.float64):
-        raise FileFormatError(f"{path}: weights of dtypes {W1.dtype} and {W2.dtype} do not fit together")
-    if W1.dtype == np.float16:  # for storing, not for computing
-        return W1.astype(np.float32), W2.astype(np.float32)
-    return W1, W2
+    shapes, dtypes = ([getattr(W, what) for W in weights.values()] for what in ("shape", "dtype"))
+    if shapes != [(W2.size, pixels), *[(W2.size,)] * (len(names) - 1)] or not W2.size:
+        raise FileFormatError(f"{path}: weights of shapes {_list(shapes)} do not fit together")
+    if len(set(dtypes)) > 1 or dtypes[0] not in (np.float16, np.float32, np.float64):
+        raise FileFormatError(f"{path}: weights of dtypes {_list(dtypes)} do not fit together")
+    # Half precision is for storing, not for computing.
+    dtype = np.float32 if dtypes[0] == np.float16 else dtypes[0]
+    return Policy(**{name: np.asfortranarray(W, dtype) for name, W in weights.items()})
+
+
+def _list(values: list[Any]) -> str:
+    """Write values out.
+
+    >>> _list([1, 2, 3])
+    '1, 2 and 3'
+    """
+    *most, last = map(str, values)
+    return f"{', '.join(most)} and {last}"

@@ -52,16 +52,20 @@ class TrainConfig:
     env: str = _setting("ALE/Pong-v5", "environment id")
     frameskip: int | tuple[int, int] | None = _setting(None, "frames a step [default: the id's own]")
     sticky: float | None = _setting(None, "chance that a frame repeats the action [default: the id's own]")
-    num_envs: int = _setting(64, "games played at once", low=1)
+    num_envs: int = _setting(32, "games played at once", low=1)
     num_workers: int = _setting(0, "processes that play; 0: one a core", low=0)
+
+    # What the agent sees and does
+    current: bool = _setting(True, "the current picture beside the difference frame")
+    stay: bool = _setting(True, "a third action, to stay")
 
     # The network
     hidden: int = _setting(200, "hidden units", low=1)
-    fan_in: int = _setting(100, "W1 starts as N(0, 1/fan_in)", low=1)
+    fan_in: int = _setting(200, "W1 starts as N(0, 1/fan_in)", low=1)
     blur: float = _setting(1.0, "W1 starts blurred over so many pixels; 0: not", low=0)
     mirror: bool = _setting(True, "hidden units in pairs, each the other upside down")
 
-    # A batch: the rallies that end within so many steps of each game, or so many whole episodes
+    # A batch: what is played in so many steps of each game, or so many whole episodes
     batch_steps: int = _setting(128, "steps a game in a batch; 0: batches of episodes", low=0)
     batch_episodes: int = _setting(0, "episodes in a batch, equally many a game; 0: batches of steps", low=0)
 
@@ -69,7 +73,7 @@ class TrainConfig:
     gamma: float = _setting(0.99, "discount a step, 0 to 1", low=0)
     critic: bool = _setting(True, "a second network foretells returns, and steps are measured from that")
     gae_lambda: float = _setting(
-        1.0, "decay a step of trust in what came over what the critic says, 0 to 1", low=0
+        0.95, "decay a step of trust in what came over what the critic says, 0 to 1", low=0
     )
     standardise: Literal["batch", "episode"] = _setting(
         "batch", "what steps are worth is standardised over this"
@@ -81,12 +85,12 @@ class TrainConfig:
     reduction: Literal["mean", "sum"] = _setting("mean", "gradients of a minibatch are averaged or summed")
     clip: float = _setting(0.2, "bound on the probability ratio's distance from 1; inf: none", above=0)
     max_kl: float = _setting(0.05, "KL divergence that ends an update early, nats; inf: none", above=0)
-    entropy: float = _setting(0.02, "weight of the entropy in the objective", low=0)
+    entropy: float = _setting(0.01, "weight of the entropy in the objective", low=0)
     max_grad_norm: float = _setting(0.5, "longer gradients are shortened to this; inf: never", above=0)
 
     # The optimiser
     optimizer: Literal["adam", "rmsprop"] = _setting("adam", "adam or rmsprop")
-    learning_rate: float = _setting(3e-3, "step size", above=0)
+    learning_rate: float = _setting(2e-3, "step size", above=0)
     weight_decay: float = _setting(0.0, "W1 shrinks by this times the step size in each step", low=0)
     momentum: float = _setting(0.9, "decay of Adam's mean gradient, 0 to 1", low=0)
     decay: float = _setting(0.999, "decay of the mean squared gradient, 0 to 1", low=0)
@@ -94,9 +98,9 @@ class TrainConfig:
 
     # In the course of a training
     anneal_steps: int = _setting(
-        6_000_000, "steps over which step size and entropy's weight fall; 0: never", low=0
+        3_000_000, "steps over which step size and entropy's weight fall; 0: never", low=0
     )
-    anneal_to: float = _setting(0.1, "share of themselves that they fall to, 0 to 1", low=0)
+    anneal_to: float = _setting(0.05, "share of themselves that they fall to, 0 to 1", low=0)
 
     # How the best agent is found: 32 games after 1,000 are about 3% of the time, whatever the recipe
     evaluate_every: int = _setting(1000, "episodes from one evaluation to the next; 0: none", low=0)
@@ -172,6 +176,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     # The 2016 algorithm: 10 episodes, one step along the summed gradient, RMSProp.
     "karpathy": {
         "num_envs": 10,
+        "current": False,
+        "stay": False,
         "fan_in": 6400,
         "blur": 0.0,
         "mirror": False,

@@ -187,7 +187,7 @@ def play_envpool(game: Game, num_envs: int) -> Generator[float]:
 
 def play_at_random(env: Any, num_envs: int, steps: int) -> Generator[float]:
     """Step a vector environment with random ups and downs; yield steps a second over `steps` of each game."""
-    actions = np.random.default_rng(0).choice(np.array(EMULATOR_ACTIONS, np.int32), (steps, num_envs))
+    actions = np.random.default_rng(0).choice(np.array(EMULATOR_ACTIONS[:2], np.int32), (steps, num_envs))
     with closing(env):
         while True:
             began = time.perf_counter()

@@ -166,7 +166,7 @@ def play_once(
     scores, steps, screens = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
     running = np.ones(n, np.bool_)
     played: list[npt.NDArray[np.int64]] = []
-    with closing(PongVectorEnv(game, n, num_workers)) as env:
+    with closing(PongVectorEnv(game, n, num_workers, current=agent.sees_current)) as env:
         observations, _ = env.reset(seed=seed)
         while running.any():
             if should_stop():

@@ -24,7 +24,7 @@ from pgpong.rollout import Games, Rollout
 from pgpong.state import TrainingState, new_state
 from pgpong.training import train
 
-EPISODE = 1000  # steps a game is profiled for: an episode of random play and its reset are in them
+EPISODE = 1500  # steps a game is profiled for: an episode of random play and its reset are in them
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,7 +60,7 @@ def where_time_goes(config: TrainConfig, game: Game, batches: int = 2) -> dict[s
     state = new_state(config, game)
     learner = _profile_learner(config, state, batches)
     workers = config.num_workers or available_cores()
-    player = _profile_player(game, num_envs=-(-config.num_envs // workers))
+    player = _profile_player(game, -(-config.num_envs // workers), config)
     emulator, resets = player.on(Emulator.step), player.on(Emulator.reset)
     sparse, forward = learner.on(sparse_frames), learner.on(Policy.forward, Games.act)
     asking, hearing = learner.on(PongVectorEnv.step_async), learner.on(PongVectorEnv.step_wait)
@@ -102,12 +102,14 @@ def _profile_learner(config: TrainConfig, state: TrainingState, batches: int) ->
     return spent
 
 
-def _profile_player(game: Game, num_envs: int) -> Spent:
-    worker = Worker(game, num_envs)
+def _profile_player(game: Game, num_envs: int, config: TrainConfig) -> Spent:
+    worker = Worker(game, num_envs, config.current)
     seeds: list[int | None] = [*range(num_envs)]
     worker.reset([True] * num_envs, seeds)
     spent = Spent()
-    for actions in np.random.default_rng(0).integers(0, 2, (EPISODE, num_envs)).tolist():
+    for actions in (
+        np.random.default_rng(0).integers(0, 3 if config.stay else 2, (EPISODE, num_envs)).tolist()
+    ):
         spent.run(worker.step, actions, seeds)
         spent.steps += num_envs
     return spent

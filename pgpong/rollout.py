@@ -1,4 +1,4 @@
-"""Plays games with a policy and hands out batches of whole rallies.
+"""Plays games with a policy and hands out batches of rallies.
 
 What keeps a batch unbiased:
 
@@ -6,6 +6,9 @@ What keeps a batch unbiased:
   belongs to it, long ones as often as they are played. A rally still open when the window closes waits,
   with what the policy thought when it played it, and goes into the batch in which it ends. So each step
   is learnt from exactly once, with its true return, and no episode crowds out another.
+- Where a critic can say what is to come, the open rallies need not wait, and every step is learnt from while
+  the policy is still the one that played it. Of each such rally the last step alone waits: in this batch its
+  frame stands for what follows, in the next one the step is learnt from.
 - A batch of *episodes* gives each game the same number of episodes, started under the policy of this batch
   and played to their end. To take the first ten that finish would prefer the short ones. A game that is
   through early idles until the others are; it starts afresh with the next batch.
@@ -29,7 +32,7 @@ import numpy.typing as npt
 from pgpong.learning.batch import Batch, concatenate
 from pgpong.learning.finite import require_finite
 from pgpong.learning.frames import Frames, pack_frames, sparse_frames, stack_frames, unpack_frames
-from pgpong.learning.policy import Policy, log_probability, probability_of_up
+from pgpong.learning.policy import Policy, log_probability, sample
 
 # Seeds of 32 bits are shared out, so that no published score is of games by which the agent was made or
 # chosen: from 0 on those of `evaluate`, then those by which a training chooses its best agent, then the
@@ -48,7 +51,7 @@ class Episode:
     frames: int
     seed: int  # of the reset it began with
     screen: int  # checksum of its last screen
-    actions: bytes  # one a step, 0 down and 1 up
+    actions: bytes  # one a step: 0 down, 1 up, 2 stay
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,9 @@ class Rollout:
     """Keeps the games of `envs` going with a policy, one batch at a time.
 
     A batch ends after `batch_steps` steps of each game (with the first rally's end, if that comes later),
-    or when each has played `episodes_per_game` episodes; the one that is not asked for is 0.
+    or when each has played `episodes_per_game` episodes; the one that is not asked for is 0. With `cut`, it
+    has the rallies that are still open too, as far as they have come, each with a last step that waits
+    (`Batch.waits`).
 
     Given what another rollout's `pack` returned, it goes on where that one stood. `exact` is False if its
     games, played again, did not come to the same frame and score, as may be under another version of the
@@ -107,8 +112,11 @@ class Rollout:
         batch_steps: int = 0,
         episodes_per_game: int = 0,
         packed: Columns | None = None,
+        *,
+        cut: bool = False,
     ) -> None:
         self.rng = rng
+        self.cut = cut
         self.batch_steps = batch_steps or math.inf
         self.episodes_per_game = episodes_per_game or math.inf
         bounds = np.cumsum([0, *(env.num_envs for env in envs)]).tolist()
@@ -116,7 +124,7 @@ class Rollout:
             Games(env, rng, np.arange(*share), stride=bounds[-1])
             for env, share in zip(envs, pairwise(bounds), strict=True)
         ]
-        self._open: list[Batch] = []  # rallies that have begun and not ended
+        self._open: list[Batch] = []  # steps that wait, of rallies that have begun and not ended
         self.exact = not packed or self._unpack(packed)
         if not packed or not self.exact:
             for games in self._groups:
@@ -157,13 +165,13 @@ class Rollout:
         """Return what it takes to go on from here, between two batches.
 
         Of n games seed, episode, steps, score, frame and idle (n,), and actions, all games' one after the
-        other; of the open rallies' r steps frames, up, logp and in_episode (r,).
+        other; of the open rallies' r steps frames, action, logp and in_episode (r,).
         """
         books = [games.pack() for games in self._groups]
         packed = {name: np.concatenate([book[name] for book in books]) for name in books[0]}
         for waiting in self._open:
             packed |= pack_frames(waiting.frames)
-            packed |= {"up": waiting.up.view(np.uint8), "logp": waiting.logp, "in_episode": waiting.episode}
+            packed |= {"action": waiting.actions, "logp": waiting.logp, "in_episode": waiting.episode}
         return packed
 
     def _unpack(self, packed: Columns) -> bool:
@@ -177,21 +185,24 @@ class Rollout:
             n = len(packed["logp"])
             frames = unpack_frames(packed, self._groups[0].pixels)
             nothing, going_on = np.zeros(n), np.zeros(n, np.bool_)
-            up = packed["up"].view(np.bool_)
-            self._open = [Batch(frames, up, packed["logp"], nothing, going_on, packed["in_episode"])]
+            columns = packed["action"], packed["logp"], nothing, going_on, packed["in_episode"]
+            self._open = [Batch(frames, *columns)]
         return True
 
     def _window_closes(self, games: "Games") -> bool:
         return len(games.rows) >= self.batch_steps and any(group.rally_ended for group in self._groups)
 
     def _sort_out(self, rows: list[Row]) -> Batch:
-        """Sort what was played into rallies; hand out those that have ended and keep the open ones."""
+        """Sort what was played into rallies; hand out those that have ended and keep what is to wait."""
         active, *columns = (np.concatenate(parts) for parts in zip(*(c for _, c in rows), strict=True))
         played = Batch(stack_frames([x for x, _ in rows]), *columns)[active]
         steps = concatenate([*self._open, played])
         # Steps were played in turn by all games: a stable sort puts each episode's in a row.
         steps = steps[np.argsort(steps.episode, kind="stable")]
-        last = np.append(steps.episode[1:] != steps.episode[:-1], True) | steps.ends  # of a rally so far
+        if self.cut:
+            self._open = [steps[steps.waits]]
+            return steps
+        last = steps.ends | steps.waits  # of a rally so far
         lengths = np.diff(np.flatnonzero(last), prepend=-1)
         finished = np.repeat(steps.ends[last], lengths)
         self._open = [steps[~finished]]
@@ -249,25 +260,28 @@ class Games:
         """Choose an action for each game and begin the step."""
         began = time.perf_counter()
         x = sparse_frames(self._observations)
-        _, z = policy.forward(x)
-        require_finite("a logit", z, policy.xp)
+        h, z = policy.forward(x)
+        log_p = policy.log_probabilities(h, z)
+        require_finite("a logit", log_p, policy.xp)
+        log_p = np.asarray(log_p)
         self._begin_episodes(self._ended)
-        up = self.rng.random(len(z)) < probability_of_up(z, policy.xp)
-        self.env.step_async(up.astype(np.int64), seed=self._seed.tolist())
-        self._acted = x, up, log_probability(z, up, policy.xp)
+        actions = sample(np.exp(log_p), self.rng)
+        self.env.step_async(actions, seed=self._seed.tolist())
+        logp = log_probability(log_p, actions)
+        self._acted = x, actions.astype(np.uint8), logp
         self.network_seconds += time.perf_counter() - began
 
     def observe(self) -> None:
         """Finish the step and write it down."""
-        x, up, logp = self._acted
+        x, actions, logp = self._acted
         self._observations, rewards, terminated, truncated, info = self.env.step_wait()
         active = (self._left > 0) & ~self._ended
         self._ended = terminated | truncated
         ended = self._ended & active
         ends = ((rewards != 0) & active) | ended
-        self.rows.append((x, (active, up, logp, rewards, ends, self._episode.copy())))
+        self.rows.append((x, (active, actions, logp, rewards, ends, self._episode.copy())))
         self.rally_ended = self.rally_ended or bool(ends.any())
-        self._note_actions(active, up)
+        self._note_actions(active, actions)
         self._score += np.where(active, rewards, 0.0)
         frame = info["episode_frame_number"].astype(np.int64)
         self.frames += int((frame - self._frame)[active].sum())
@@ -337,8 +351,8 @@ class Games:
         self._episode[which] += self._stride
         self._steps[which] = self._score[which] = self._frame[which] = 0
 
-    def _note_actions(self, active: npt.NDArray[np.bool_], up: npt.NDArray[np.bool_]) -> None:
+    def _note_actions(self, active: npt.NDArray[np.bool_], actions: npt.NDArray[np.uint8]) -> None:
         if self._steps.max() == self._actions.shape[1]:
             self._actions = np.hstack([self._actions, np.zeros_like(self._actions)])
-        self._actions[active, self._steps[active]] = up[active]
+        self._actions[active, self._steps[active]] = actions[active]
         self._steps += active

@@ -1,5 +1,6 @@
 """What a training is between two updates: all that it takes to go on from there."""
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.envs.game import Game
-from pgpong.envs.preprocess import PIXELS
+from pgpong.envs.preprocess import observation_shape
 from pgpong.learning.court import blur, pair
 from pgpong.learning.critic import Critic
 from pgpong.learning.optimizers import Optimizer
@@ -70,7 +71,7 @@ class TrainingState:
 def new_state(config: TrainConfig, game: Game) -> TrainingState:
     """Begin a training: weights drawn, running means at zero, nothing played."""
     rng = np.random.default_rng(config.seed)
-    policy = _draw(config, rng, sign=-1)
+    policy = _draw(config, rng, sign=-1, may_stay=config.stay)
     critic = None
     if config.critic:
         network = _draw(config, rng, sign=1)
@@ -78,9 +79,10 @@ def new_state(config: TrainConfig, game: Game) -> TrainingState:
     return TrainingState(Agent(policy, game), make_optimizer(policy, config), rng, critic)
 
 
-def _draw(config: TrainConfig, rng: np.random.Generator, sign: int) -> Policy:
+def _draw(config: TrainConfig, rng: np.random.Generator, sign: int, *, may_stay: bool = False) -> Policy:
     """Draw a network's weights; turned upside down, a frame has `sign` times the output."""
-    network = Policy.initialise(rng, config.hidden, PIXELS, config.fan_in)
+    pixels = math.prod(observation_shape(config.current))
+    network = Policy.initialise(rng, config.hidden, pixels, config.fan_in, may_stay=may_stay)
     if config.blur:
         network.W1[:] = blur(network.W1, config.blur)
     if config.mirror:

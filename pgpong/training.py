@@ -77,7 +77,8 @@ def train(
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))
         envs = [stack.enter_context(closing(env)) for env in make_groups(config)]
-        rollout = Rollout(envs, state.rng, config.batch_steps, config.episodes_per_game, state.games)
+        length = config.batch_steps, config.episodes_per_game
+        rollout = Rollout(envs, state.rng, *length, state.games, cut=config.critic)
         if not rollout.exact:
             tell("the open games cannot be played again as they were (another ale-py?): they begin anew")
         while True:
@@ -139,5 +140,7 @@ def make_groups(config: TrainConfig) -> Iterator[PongVectorEnv]:
             config.env,
             frameskip=config.frameskip,
             sticky=config.sticky,
+            stay=config.stay,
+            current=config.current,
             num_workers=-(-workers // groups),
         )

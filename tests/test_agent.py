@@ -8,7 +8,6 @@ import cloudpickle
 import numpy as np
 import pytest
 
-import pgpong
 from pgpong.agent import Agent
 from pgpong.envs.game import find_game
 from pgpong.errors import DiskError, FileFormatError, NonFiniteError
@@ -28,30 +27,58 @@ def observations(n=50):
     return ((rng.random((n, 80, 80)) < 0.01) * rng.choice([-1, 1], (n, 80, 80))).astype(np.int8)
 
 
-def test_greedy_takes_the_likelier_action_and_sampling_follows_the_probability(agent):
-    seen = observations(1)
-    p = agent.probability_of_up(seen)[0]
-    assert agent.act(seen).tolist() == [int(p > 0.5)]
-    many = np.repeat(seen, 20_000, axis=0)
-    assert agent.act(many, np.random.default_rng(0)).mean() == pytest.approx(p, abs=0.02)
+def pairs(n=50):
+    return np.stack([observations(n), abs(observations(n))[:, ::-1]], axis=1)
+
+
+def resting_agent():
+    """Make one that sees the current picture too, and may stay."""
+    policy = Policy.initialise(np.random.default_rng(0), 20, 12800, fan_in=40, may_stay=True)
+    return Agent(policy, find_game("Pong-v0"))
+
+
+def test_greedy_takes_the_likeliest_action_and_sampling_follows_the_probabilities(agent):
+    for player, seen in ((agent, observations(1)), (resting_agent(), pairs(1))):
+        (p,) = player.probabilities(seen)
+        assert p.sum() == pytest.approx(1)
+        assert player.act(seen).tolist() == [p.argmax()]
+        many = np.repeat(seen, 20_000, axis=0)
+        drawn = np.bincount(player.act(many, np.random.default_rng(0)), minlength=len(p)) / 20_000
+        assert drawn == pytest.approx(p, abs=0.02)
 
 
 def test_one_observation_gives_one_action(agent):
     assert agent.act(observations(1)[0]).shape == ()
-    with pytest.raises(ValueError, match=r"expected difference frames .* got \(80, 81\)"):
+    assert resting_agent().act(pairs(1)[0]).shape == ()
+    with pytest.raises(ValueError, match=r"expected shape \(80, 80\), .* got \(80, 81\)"):
         agent.act(np.zeros((80, 81), np.int8))
+    with pytest.raises(ValueError, match=r"expected shape \(2, 80, 80\), .* got \(3, 80, 80\)"):
+        resting_agent().act(np.zeros((3, 80, 80), np.int8))
+
+
+def test_one_that_may_stay_comes_back_from_its_file(tmp_path):
+    there = resting_agent()
+    there.save(tmp_path / "agent.npz")
+    meta, _ = there.pack()
+    assert meta["preprocessing"] == "difference frames and pictures 80x80"
+    assert meta["actions"] == "0 down, 1 up, 2 stay"
+    assert meta["network"] == "two-layer ReLU 12800-20-2"
+    for again in (Agent.load(tmp_path / "agent.npz"), there.copy()):
+        assert (again.probabilities(pairs()) == there.probabilities(pairs())).all()
+        assert again.policy.W1.flags.f_contiguous
+        assert not np.shares_memory(again.policy.W1, there.policy.W1)
 
 
 def test_a_saved_agent_plays_the_same(agent, tmp_path):
     agent.save(tmp_path / "agent.npz")
     loaded = Agent.load(tmp_path / "agent.npz")
     assert (loaded.game, loaded.provenance) == (agent.game, agent.provenance)
-    assert (loaded.probability_of_up(observations()) == agent.probability_of_up(observations())).all()
+    assert (loaded.probabilities(observations()) == agent.probabilities(observations())).all()
 
 
 def test_an_agent_travels_between_processes(agent):
     copy = cloudpickle.loads(cloudpickle.dumps(agent))
-    assert (copy.probability_of_up(observations()) == agent.probability_of_up(observations())).all()
+    assert (copy.probabilities(observations()) == agent.probabilities(observations())).all()
 
 
 def test_half_precision_halves_the_file_and_plays_as_single(agent, tmp_path):
@@ -70,7 +97,7 @@ import pickle, sys
 import numpy as np
 agent, observations = pickle.load(sys.stdin.buffer)
 actions = agent.act(observations, np.random.default_rng(3))
-pickle.dump((agent.probability_of_up(observations), actions), sys.stdout.buffer)
+pickle.dump((agent.probabilities(observations), actions), sys.stdout.buffer)
 """
 
 
@@ -78,17 +105,20 @@ def test_an_agent_sent_to_another_process_plays_identically(agent):
     sent = cloudpickle.dumps((agent, observations()))
     answer = subprocess.run([sys.executable, "-c", WORKER], input=sent, capture_output=True, check=True)
     probabilities, actions = pickle.loads(answer.stdout)
-    assert (probabilities == agent.probability_of_up(observations())).all()
+    assert (probabilities == agent.probabilities(observations())).all()
     assert (actions == agent.act(observations(), np.random.default_rng(3))).all()
 
 
 def test_a_single_game_can_be_played_in_a_few_lines(agent):
-    env = pgpong.make()
-    observation, _ = env.reset(seed=0)
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        observation, *_ = env.step(agent.act(observation, rng))
-    env.close()
+    for player in (agent, resting_agent()):
+        env = player.make()
+        assert env.action_space.n == player.probabilities(np.zeros((1, *env.observation_space.shape))).size
+        observation, _ = env.reset(seed=0)
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            observation, *_, info = env.step(player.act(observation, rng))
+        assert 40 <= info["episode_frame_number"] <= 80  # a Pong-v0's steps
+        env.close()
 
 
 def test_a_weight_that_is_no_number_is_neither_written_nor_read(agent, tmp_path):
@@ -192,6 +222,7 @@ def test_files_made_for_something_else_are_refused_with_the_reason(agent, tmp_pa
     for arrays in (
         {"W1": np.zeros((20, 6399), np.float32)},
         {"W1": np.zeros((19, 6400), np.float32)},
+        {"W1": np.zeros((20, 6400, 1), np.float32)},
         {"W1": np.zeros(3)},
         {"W1": agent.policy.W1.astype(float)},
         {"W1": agent.policy.W1.astype(int), "W2": agent.policy.W2.astype(int)},

@@ -12,7 +12,7 @@ import pgpong
 from pgpong.contenders import CONTENDERS, Loop2016, play_envpool, play_ppo
 from pgpong.envs.game import EMULATOR_ACTIONS, find_game
 from pgpong.learning.optimizers import RMSProp
-from pgpong.learning.policy import Policy, probability_of_up
+from pgpong.learning.policy import Policy
 from pgpong.learning.returns import discounted_returns, standardise
 
 GAME = find_game("ALE/Pong-v5")
@@ -51,7 +51,7 @@ def test_the_loop_of_2016_is_the_recipe_karpathy_on_the_same_game():
     x = np.reshape(x[:-1], (steps, -1)).astype(float)
     h, z = policy.forward(x)
     A = standardise(discounted_returns(np.array(rewards), np.array(rewards) != 0, loop.config.gamma))
-    gradients = policy.backward(x, h, A * (ups - probability_of_up(z)))
+    gradients = policy.backward(x, h, A * (ups - 1 / (1 + np.exp(-z))))
     optimizer = RMSProp(policy.parameters, loop.config.decay, loop.config.epsilon)
     for name, g in gradients.items():
         np.testing.assert_allclose(loop.gradients[name], g, rtol=1e-9, atol=1e-9)

@@ -19,8 +19,8 @@ BUGS = [
     (
         "sign of the advantage",
         "learning/policy_gradient.py",
-        "A, logp = xp.asarray(A, dtype=z.dtype)",
-        "A, logp = -xp.asarray(A, dtype=z.dtype)",
+        "A, logp = xp.asarray(A, dtype=log_p.dtype)",
+        "A, logp = -xp.asarray(A, dtype=log_p.dtype)",
     ),
     (
         "discount off by one",
@@ -32,14 +32,14 @@ BUGS = [
     (
         "actions swapped",
         "envs/game.py",
-        "EMULATOR_ACTIONS = (3, 2)",
-        "EMULATOR_ACTIONS = (2, 3)",
+        "EMULATOR_ACTIONS = (3, 2, 0)",
+        "EMULATOR_ACTIONS = (2, 3, 0)",
     ),
     (
         "stale weights: the probabilities of the last update instead of those that played",
         "rollout.py",
-        "self._acted = x, up, log_probability(z, up, policy.xp)",
-        "self._acted = x, up, getattr(self, '_acted', [log_probability(z, up, policy.xp)])[-1]",
+        "logp = log_probability(log_p, actions)",
+        "logp = getattr(self, '_acted', [log_probability(log_p, actions)])[-1]",
     ),
     (
         "difference reversed",
@@ -53,7 +53,13 @@ BUGS = [
         "centred = values - (np.bincount(groups, values) / count)[groups]",
         "centred = values - 0.0",
     ),
-    ("ReLU forgotten backwards", "learning/policy.py", "dh = active * (", "dh = ("),
+    ("ReLU forgotten backwards", "learning/policy.py", "dh * self.xp.astype(h > 0, h.dtype)", "dh"),
+    (
+        "staying as a way",
+        "learning/policy_gradient.py",
+        "dz = (dl[:, UP] - dl[:, DOWN]) / 2",
+        "dz = (dl[:, UP] - dl[:, -1]) / 2",
+    ),
     (
         "clip on the wrong side",
         "learning/policy_gradient.py",

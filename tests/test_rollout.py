@@ -70,8 +70,8 @@ class ScriptedGames(VectorEnv):
         return self.observe(), rewards, ended, np.zeros(2, bool), info
 
 
-def make_policy(pixels, seed=0):
-    return Policy.initialise(np.random.default_rng(seed), 10, pixels, fan_in=5)
+def make_policy(pixels, seed=0, may_stay=False):
+    return Policy.initialise(np.random.default_rng(seed), 10, pixels, fan_in=5, may_stay=may_stay)
 
 
 def rallies_of(batch):
@@ -109,6 +109,35 @@ def test_every_step_is_learnt_from_once_in_a_whole_rally_with_its_return(batch_s
     waiting = sum(len(b) for b in rollout._open)
     assert learnt + waiting == total
     assert waiting <= 8 + 15
+
+
+@pytest.mark.parametrize("batch_steps", [1, 4, 7, 50])
+def test_of_a_rally_that_is_cut_the_last_step_alone_waits_and_each_step_is_learnt_from_once(batch_steps):
+    rollout = Rollout([ScriptedGames()], np.random.default_rng(0), batch_steps=batch_steps, cut=True)
+    policy = make_policy(64)
+    learnt = {0: [], 1: []}
+    total = 0
+    for _ in range(400 // batch_steps):
+        played = rollout.play(policy)
+        total += played.steps
+        waits = played.batch.waits
+        assert waits.sum() == len(rollout._open[0]) <= 2  # one a game at most
+        assert not played.batch.ends[waits].any()
+        frames = played.batch.frames.toarray()
+        for row, waiting, end, reward in zip(
+            frames, waits, played.batch.ends, played.batch.rewards, strict=True
+        ):
+            if not waiting:
+                learnt[int(row[1])].append((int(np.flatnonzero(row[2:])[0]), bool(end), reward))
+    for game, steps in learnt.items():
+        lengths = ScriptedGames.RALLIES[game]
+        expected = [
+            (t, t == length - 1, points * (t == length - 1))
+            for length, points in zip(lengths, (1.0, -1.0), strict=True)
+            for t in range(length)
+        ]
+        assert steps == (expected * len(steps))[: len(steps)]  # in order, none missing, none twice
+    assert sum(map(len, learnt.values())) + waits.sum() == total
 
 
 def test_a_batch_of_steps_does_not_prefer_the_game_with_short_episodes():
@@ -157,8 +186,8 @@ def test_log_probabilities_are_those_of_the_policy_that_played():
     carried = len(waiting) - (batch.episode[-1] != waiting.episode[-1])
     assert carried > 0
     frames = batch.frames
-    by_first = log_probability(first.forward(frames)[1], batch.up)
-    by_second = log_probability(second.forward(frames)[1], batch.up)
+    by_first = log_probability(first.log_probabilities(*first.forward(frames)), batch.actions)
+    by_second = log_probability(second.log_probabilities(*second.forward(frames)), batch.actions)
     close = np.isclose(batch.logp, by_first, rtol=1e-5), np.isclose(batch.logp, by_second, rtol=1e-5)
     assert (close[0] | close[1]).all()
     # The long rally of game 1 began under the first policy and ended under the second.
@@ -242,22 +271,23 @@ def test_real_games_are_played_in_batches_of_steps(env_id):
 def columns_of(batch):
     """All of a batch as bytes."""
     frames = batch.frames
-    columns = (batch.up, batch.logp, batch.rewards, batch.ends, batch.episode)
+    columns = (batch.actions, batch.logp, batch.rewards, batch.ends, batch.episode)
     return [a.tobytes() for a in (frames.data, frames.indices, frames.indptr, *columns)]
 
 
 @pytest.mark.parametrize(
-    ("env_id", "how"),
+    ("env_id", "all_there_is", "how"),
     [
-        ("ALE/Pong-v5", {"batch_steps": 150}),
-        ("Pong-v0", {"batch_steps": 150}),
-        ("ALE/Pong-v5", {"episodes_per_game": 1}),
+        ("ALE/Pong-v5", True, {"batch_steps": 150}),
+        ("Pong-v0", False, {"batch_steps": 150}),
+        ("ALE/Pong-v5", False, {"episodes_per_game": 1}),
     ],
 )
-def test_a_rollout_goes_on_from_its_books_as_if_it_had_not_stopped(env_id, how):
+def test_a_rollout_goes_on_from_its_books_as_if_it_had_not_stopped(env_id, all_there_is, how):
     """Real games in two groups, some just ended, some in the middle of a rally."""
-    policy = make_policy(6400)
-    envs = [pgpong.make_vec(2, env_id), pgpong.make_vec(3, env_id)]
+    policy = make_policy(12800 if all_there_is else 6400, may_stay=all_there_is)
+    kind = {"current": all_there_is, "stay": all_there_is}
+    envs = [pgpong.make_vec(2, env_id, **kind), pgpong.make_vec(3, env_id, **kind)]
     rollout = Rollout(envs, np.random.default_rng(0), **how)
     for _ in range(1 if "episodes_per_game" in how else 9):
         rollout.play(policy)
@@ -266,7 +296,7 @@ def test_a_rollout_goes_on_from_its_books_as_if_it_had_not_stopped(env_id, how):
 
     rng = np.random.default_rng(1)
     rng.bit_generator.state = state
-    others = [pgpong.make_vec(2, env_id, num_workers=1), pgpong.make_vec(3, env_id, num_workers=3)]
+    others = [pgpong.make_vec(n, env_id, num_workers=workers, **kind) for n, workers in ((2, 1), (3, 3))]
     again = Rollout(others, rng, **how, packed=packed)
     assert again.exact
     played = again.play(policy)

@@ -5,6 +5,7 @@ from typing import Any
 
 import ale_py
 import gymnasium
+from gymnasium.spaces import Discrete
 
 from pgpong.errors import SettingError
 
@@ -13,9 +14,14 @@ gymnasium.register_envs(ale_py)
 # The emulator greets on stderr, which would tear a live display.
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
-# The policy's actions, 0 down and 1 up, in Pong's minimal action set (NOOP FIRE RIGHT LEFT ...): there LEFT
-# moves the paddle down and RIGHT moves it up.
-EMULATOR_ACTIONS = (3, 2)
+# The policy's actions, 0 down, 1 up and 2 stay, in Pong's minimal action set (NOOP FIRE RIGHT LEFT ...):
+# there LEFT moves the paddle down and RIGHT moves it up.
+EMULATOR_ACTIONS = (3, 2, 0)
+
+
+def action_space(stay: bool) -> Discrete:
+    """Return the actions down and up, or with `stay` all three."""
+    return Discrete(len(EMULATOR_ACTIONS) if stay else len(EMULATOR_ACTIONS) - 1)
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,19 @@ from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from pgpong.envs.game import EMULATOR_ACTIONS, Game, find_game
-from pgpong.envs.preprocess import PICTURE_SHAPE
+from pgpong.envs.game import Game, action_space, find_game
+from pgpong.envs.preprocess import observation_shape
 from pgpong.envs.worker import Answer, History
 from pgpong.errors import RunError, SettingError
 from pgpong.machine import available_cores
 
-Differences = npt.NDArray[np.int8]
+Observations = npt.NDArray[np.int8]
 Seed = int | Sequence[int | None] | None
-Step = tuple[Differences, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]
+Step = tuple[Observations, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]
 
 
 def make_vec(
@@ -33,44 +33,51 @@ def make_vec(
     *,
     frameskip: int | tuple[int, int] | None = None,
     sticky: float | None = None,
+    stay: bool = False,
+    current: bool = False,
     num_workers: int = 0,
 ) -> "PongVectorEnv":
     """Make `num_envs` games of Pong that are played in step; column i equals `make()` seeded with seed + i.
 
-    Observations are int8 (num_envs, 80, 80), actions (num_envs,) of 0 for down and 1 for up. A game that
-    has ended is reset by the step after (Gymnasium's NEXT_STEP), whose action is ignored; `info` has the
-    frame number of each game, and the checksum of its screen if it has ended. `num_workers`
-    processes play; 0 means one for each core. The number of workers changes no result.
+    Observations are int8 (num_envs, 80, 80), actions (num_envs,) of 0 for down and 1 for up; `stay` and
+    `current` are those of `make`. A game that has ended is reset by the step after (Gymnasium's NEXT_STEP),
+    whose action is ignored; `info` has the frame number of each game, and the checksum of its screen if it
+    has ended. `num_workers` processes play; 0 means one for each core. The number of workers changes no
+    result.
 
     Raises:
         SettingError: the id is unknown or not Pong, or a setting is out of range.
     """
-    return PongVectorEnv(find_game(env_id, frameskip, sticky), num_envs, num_workers)
+    game = find_game(env_id, frameskip, sticky)
+    return PongVectorEnv(game, num_envs, num_workers, stay=stay, current=current)
 
 
-class PongVectorEnv(VectorEnv[Differences, npt.NDArray[np.int64], npt.NDArray[Any]]):
+class PongVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArray[Any]]):
     """Difference frames and two actions of many games, shared out among worker processes."""
 
-    def __init__(self, game: Game, num_envs: int, num_workers: int = 0) -> None:
+    def __init__(
+        self, game: Game, num_envs: int, num_workers: int = 0, *, stay: bool = False, current: bool = False
+    ) -> None:
         if num_envs < 1:
             raise SettingError(f"expected 1 game or more, got {num_envs}")
         if num_workers < 0:
             raise SettingError(f"expected 0 (one a core) or more workers, got {num_workers}")
         self.num_envs = num_envs
         self.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
-        self.single_observation_space = Box(-1, 1, PICTURE_SHAPE, np.int8)
-        self.single_action_space = Discrete(len(EMULATOR_ACTIONS))
+        self.single_observation_space = Box(-1, 1, observation_shape(current), np.int8)
+        self.single_action_space = action_space(stay)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._differences: Differences = np.zeros((num_envs, *PICTURE_SHAPE), np.int8)
+        self._shape = (num_envs, *observation_shape(current))
+        self._observations: Observations = np.zeros(self._shape, np.int8)
         workers = min(num_workers or available_cores(), num_envs)
         bounds = [num_envs * worker // workers for worker in range(workers + 1)]
         self._shares = [slice(*pair) for pair in pairwise(bounds)]
-        self._workers = [_Process(game, share.stop - share.start) for share in self._shares]
+        self._workers = [_Process(game, share.stop - share.start, current) for share in self._shares]
 
     def reset(
         self, *, seed: Seed = None, options: dict[str, Any] | None = None
-    ) -> tuple[Differences, dict[str, Any]]:
+    ) -> tuple[Observations, dict[str, Any]]:
         """Reset all games, or those of the boolean array `options["reset_mask"]` (num_envs,).
 
         Game i gets seed + i, or seeds[i] of a sequence with one seed a game; None lets the game's random
@@ -79,10 +86,11 @@ class PongVectorEnv(VectorEnv[Differences, npt.NDArray[np.int64], npt.NDArray[An
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_))
         seeds = self._one_a_game(seed)
         self._ask("reset", [(mask[share].tolist(), seeds[share]) for share in self._shares])
-        shown = self._differences
-        differences, *_, info = self._hear()
-        self._differences = np.where(mask[:, None, None], differences, shown)
-        return self._differences, info
+        shown = self._observations
+        observations, *_, info = self._hear()
+        of_game = mask.reshape(-1, *[1] * (observations.ndim - 1))
+        self._observations = np.where(of_game, observations, shown)
+        return self._observations, info
 
     def step(self, actions: npt.NDArray[np.int64]) -> Step:
         """Step all games; one that ended in the step before is reset, and shows zeros.
@@ -103,7 +111,7 @@ class PongVectorEnv(VectorEnv[Differences, npt.NDArray[np.int64], npt.NDArray[An
     def step_wait(self) -> Step:
         """Finish the step that was begun; return what `step` does."""
         step = self._hear()
-        self._differences = step[0]
+        self._observations = step[0]
         return step
 
     def replay_async(self, histories: Sequence[History]) -> None:
@@ -132,22 +140,22 @@ class PongVectorEnv(VectorEnv[Differences, npt.NDArray[np.int64], npt.NDArray[An
             worker.send((method, its))
 
     def _hear(self) -> Step:
-        differences = np.zeros((self.num_envs, *PICTURE_SHAPE), np.int8)
+        observations = np.zeros(self._shape, np.int8)
         answers: list[Answer] = [worker.receive() for worker in self._workers]
         for share, answer in zip(self._shares, answers, strict=True):
-            differences[share].reshape(-1)[answer.pixels] = answer.values
+            observations[share].reshape(-1)[answer.pixels] = answer.values
         rewards, terminated, truncated, frames, screens = (
             np.concatenate([getattr(answer, name) for answer in answers])
             for name in ("rewards", "terminated", "truncated", "frames", "screens")
         )
         info = {"episode_frame_number": frames, "final_screen": screens}
-        return differences, rewards, terminated, truncated, info
+        return observations, rewards, terminated, truncated, info
 
 
 class _Process:
     """The environment's end of the line to one worker process."""
 
-    def __init__(self, game: Game, n: int) -> None:
+    def __init__(self, game: Game, n: int, current: bool) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", "from pgpong.envs.worker import main; main()"],
             stdin=subprocess.PIPE,
@@ -159,7 +167,7 @@ class _Process:
         assert self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
         self.close = weakref.finalize(self, _end, self._process)  # also for those who forget to
-        self.send((game, n))
+        self.send((game, n, current))
 
     def send(self, request: Any) -> None:
         try:

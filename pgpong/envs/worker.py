@@ -18,24 +18,25 @@ import numpy.typing as npt
 from pgpong.envs.emulator import Emulator
 from pgpong.envs.game import EMULATOR_ACTIONS, Game
 from pgpong.envs.preprocess import (
-    BACKGROUND_COLOUR,
+    BACKGROUND_COLOURS,
     PICTURE_SHAPE,
     SCREEN_SHAPE,
     difference_frame,
+    observation,
     picture,
 )
 from pgpong.pixels import checksum, nonzero_pixels
 
 Seeds: TypeAlias = list[int | None]  # one a game
 IDLE = -1  # in the place of an action: not to be played
-History: TypeAlias = tuple[int, npt.NDArray[np.uint8]]  # a seed, and the actions since, 0 down and 1 up
+History: TypeAlias = tuple[int, npt.NDArray[np.uint8]]  # a seed, and the actions since, as `actions` has them
 
 
 @dataclass(frozen=True)
 class Answer:
     """What n games show and say after a request."""
 
-    pixels: npt.NDArray[np.int64]  # of all n difference frames one after the other: those that are not 0
+    pixels: npt.NDArray[np.int64]  # of all n observations one after the other: those that are not 0
     values: npt.NDArray[np.int8]  # and what they are, 1 or -1
     rewards: npt.NDArray[np.float64]  # (n,)
     terminated: npt.NDArray[np.bool_]  # (n,)
@@ -45,9 +46,10 @@ class Answer:
 
 
 class Worker:
-    """`n` games that step together."""
+    """`n` games that step together; observations come with the current picture if `current`."""
 
-    def __init__(self, game: Game, n: int) -> None:
+    def __init__(self, game: Game, n: int, current: bool) -> None:
+        self._with_current = current
         self._games = [Emulator(game) for _ in range(n)]
         self._screens = np.zeros((n, *SCREEN_SHAPE), np.uint8)
         self._last = np.zeros((n, *PICTURE_SHAPE), np.int8)
@@ -83,13 +85,13 @@ class Worker:
                 if step == len(actions) - 1:
                     game.read_screen(self._screens[i])
                 scores[i] += game.step(EMULATOR_ACTIONS[action])
-        self._last = picture(self._screens, BACKGROUND_COLOUR)
+        self._last = picture(self._screens, BACKGROUND_COLOURS)
         return self._answer(scores, began=[len(actions) == 0 for _, actions in histories])
 
     def _answer(self, rewards: npt.NDArray[np.float64], began: list[bool]) -> Answer:
         for game, screen in zip(self._games, self._screens, strict=True):
             game.read_screen(screen)
-        current = picture(self._screens, BACKGROUND_COLOUR)
+        current = picture(self._screens, BACKGROUND_COLOURS)
         differences = difference_frame(current, self._last)
         differences[began] = 0
         self._last = current
@@ -100,7 +102,8 @@ class Worker:
         screens = np.zeros(len(frames), np.int64)
         for i in np.flatnonzero(self._ended):
             screens[i] = checksum(self._screens[i])
-        return Answer(*nonzero_pixels(differences), rewards, terminated, truncated, frames, screens)
+        seen = observation(differences, current, self._with_current)
+        return Answer(*nonzero_pixels(seen), rewards, terminated, truncated, frames, screens)
 
 
 def main() -> None:

@@ -5,11 +5,11 @@ from typing import Any, SupportsFloat
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box
 from gymnasium.utils import RecordConstructorArgs
 
-from pgpong.envs.game import EMULATOR_ACTIONS, Game, find_game
-from pgpong.envs.preprocess import PICTURE_SHAPE, difference_frame, picture
+from pgpong.envs.game import EMULATOR_ACTIONS, Game, action_space, find_game
+from pgpong.envs.preprocess import PICTURE_SHAPE, difference_frame, observation, observation_shape, picture
 
 Screen = npt.NDArray[np.uint8]
 Picture = npt.NDArray[np.int8]
@@ -41,15 +41,15 @@ class FrameSkip(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
 
 class UpDown(gymnasium.ActionWrapper[Any, np.int64, np.int64], RecordConstructorArgs):
-    """Leave two actions of six: 0 is down, 1 is up."""
+    """Leave two actions of six, 0 down and 1 up, or with `stay` a third, 2 stay."""
 
-    def __init__(self, env: gymnasium.Env[Any, np.int64]) -> None:
-        RecordConstructorArgs.__init__(self)
+    def __init__(self, env: gymnasium.Env[Any, np.int64], stay: bool = False) -> None:
+        RecordConstructorArgs.__init__(self, stay=stay)
         super().__init__(env)
-        self.action_space = Discrete(len(EMULATOR_ACTIONS))
+        self.action_space = action_space(stay)
 
     def action(self, action: np.int64) -> np.int64:
-        """Map down and up to the emulator's LEFT and RIGHT."""
+        """Map down, up and stay to the emulator's LEFT, RIGHT and NOOP."""
         return np.int64(EMULATOR_ACTIONS[action])
 
 
@@ -69,13 +69,15 @@ class BinaryPicture(gymnasium.ObservationWrapper[Picture, Any, Screen], RecordCo
 class DifferenceFrame(gymnasium.Wrapper[Picture, Any, Picture, Any], RecordConstructorArgs):
     """Turn pictures into differences: the current one minus the last one.
 
-    All zeros at the first step, where there is no last picture.
+    All zeros at the first step, where there is no last picture. With `current`, the current picture comes
+    along: (2, 80, 80).
     """
 
-    def __init__(self, env: gymnasium.Env[Picture, Any]) -> None:
-        RecordConstructorArgs.__init__(self)
+    def __init__(self, env: gymnasium.Env[Picture, Any], current: bool = False) -> None:
+        RecordConstructorArgs.__init__(self, current=current)
         super().__init__(env)
-        self.observation_space = Box(-1, 1, PICTURE_SHAPE, np.int8)
+        self.observation_space = Box(-1, 1, observation_shape(current), np.int8)
+        self._with_current = current
         self._last: Picture = np.zeros(PICTURE_SHAPE, np.int8)
 
     def reset(
@@ -83,14 +85,14 @@ class DifferenceFrame(gymnasium.Wrapper[Picture, Any, Picture, Any], RecordConst
     ) -> tuple[Picture, dict[str, Any]]:
         """Reset; the first difference frame is all zeros."""
         self._last, info = self.env.reset(seed=seed, options=options)
-        return np.zeros(PICTURE_SHAPE, np.int8), info
+        return observation(difference_frame(self._last, self._last), self._last, self._with_current), info
 
     def step(self, action: Any) -> tuple[Picture, SupportsFloat, bool, bool, dict[str, Any]]:
         """Step, and subtract the picture before from the one after."""
         current, reward, terminated, truncated, info = self.env.step(action)
         difference = difference_frame(current, self._last)
         self._last = current
-        return difference, reward, terminated, truncated, info
+        return observation(difference, current, self._with_current), reward, terminated, truncated, info
 
 
 def make(
@@ -98,12 +100,16 @@ def make(
     *,
     frameskip: int | tuple[int, int] | None = None,
     sticky: float | None = None,
+    stay: bool = False,
+    current: bool = False,
     render_mode: str | None = None,
 ) -> gymnasium.Env[Picture, np.int64]:
     """Make a single game of Pong that shows difference frames and takes up or down.
 
     Observations are int8 (80, 80) of -1, 0, 1; actions are 0 for down and 1 for up; the reward is 1 for a
-    point won and -1 for a point lost. `frameskip` and `sticky` replace the id's own where given.
+    point won and -1 for a point lost. `frameskip` and `sticky` replace the id's own where given. With `stay`
+    there is a third action, 2, that does nothing; with `current`, the current picture of 0 and 1 comes beside
+    the difference frame: (2, 80, 80).
 
     >>> env = make()
     >>> observation, info = env.reset(seed=1)
@@ -114,10 +120,12 @@ def make(
     Raises:
         SettingError: the id is unknown or not Pong, or a setting is out of range.
     """
-    return make_single(find_game(env_id, frameskip, sticky), render_mode)
+    return make_single(find_game(env_id, frameskip, sticky), render_mode, stay=stay, current=current)
 
 
-def make_single(game: Game, render_mode: str | None = None) -> gymnasium.Env[Picture, np.int64]:
+def make_single(
+    game: Game, render_mode: str | None = None, *, stay: bool = False, current: bool = False
+) -> gymnasium.Env[Picture, np.int64]:
     """Make `game` and chain the wrappers over it."""
     screens: gymnasium.Env[Screen, np.int64] = gymnasium.make(
         gymnasium.spec(game.id),  # not the id: that warns of old versions, which were asked for by name
@@ -129,5 +137,5 @@ def make_single(game: Game, render_mode: str | None = None) -> gymnasium.Env[Pic
         disable_env_checker=True,  # it would watch the emulator's every frame
     )
     steps = FrameSkip(screens, game.frameskip)  # (210, 160) screens, a step at a time
-    pictures = BinaryPicture(UpDown(steps))  # (80, 80) of 0, 1; down and up
-    return DifferenceFrame(pictures)  # (80, 80) of -1, 0, 1
+    pictures = BinaryPicture(UpDown(steps, stay))  # (80, 80) of 0, 1; down and up
+    return DifferenceFrame(pictures, current)  # (80, 80) of -1, 0, 1

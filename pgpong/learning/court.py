@@ -52,23 +52,27 @@ def pair(network: Policy, sign: int) -> None:
     """Make the second half of the hidden units mirror images of the first, in place.
 
     Unit i + hidden / 2 looks for unit i's picture upside down, and says `sign` times the same. With -1, a
-    policy's, a frame turned upside down has the logit with the other sign: p(up | x) = 1 - p(up | x upside
-    down). With 1, a critic's, it has the same value.
+    policy's, a frame turned upside down has the logit of up with the other sign, and that of staying as it
+    is: up and down change places. With 1, a critic's, it has the same value.
     """
-    W1, W2 = network.W1, network.W2
-    half = W2.shape[0] // 2
-    W1.T[:, half:] = _upside_down(W1.T[:, :half], network.xp)
-    W2[half:] = sign * W2[:half]
+    half = network.W2.shape[0] // 2
+    W1 = network.W1.T  # in memory pixel by pixel
+    W1[:, half:] = _upside_down(W1[:, :half], network.xp)
+    network.W2[half:] = sign * network.W2[:half]
+    if network.may_stay:
+        W2_stay = network.parameters["W2_stay"]
+        W2_stay[half:] = W2_stay[:half]
 
 
 def fold(gradients: Arrays, sign: int, xp: Namespace = np) -> Arrays:
     """Return the gradient by what is learnt of a mirrored network, from that by all its weights."""
-    W1, W2 = gradients["W1"].T, gradients["W2"]  # W1's in memory pixel by pixel
-    half = W2.shape[0] // 2
-    return {
-        "W1": (W1[:, :half] + _upside_down(W1[:, half:], xp)).T,
-        "W2": W2[:half] + sign * W2[half:],
-    }
+    W1 = gradients["W1"].T  # in memory pixel by pixel
+    half = W1.shape[1] // 2
+    folded = {"W1": (W1[:, :half] + _upside_down(W1[:, half:], xp)).T}
+    for name, its_sign in (("W2", sign), ("W2_stay", 1)):
+        if name in gradients:
+            folded[name] = gradients[name][:half] + its_sign * gradients[name][half:]
+    return folded
 
 
 def _upside_down(pixels: Array, xp: Namespace) -> Array:

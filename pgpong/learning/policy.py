@@ -1,34 +1,54 @@
-"""The two-layer policy network of the 2016 post and the Bernoulli policy that it defines.
+"""The two-layer policy network of the 2016 post and the policy that it defines.
 
     h = max(0, W1 x)      hidden units, ReLU
-    z = W2 · h            the logit
-    p = σ(z)              the probability of up
+    z = W2 · h            the logit of up
+    p = σ(z)              the probability of up, of one who moves
+
+A network that may stay has one logit more. Up and down are to each other as before, and staying competes with
+both:
+
+    s = W2_stay · h
+    P(down), P(up), P(stay) = softmax(-z/2, z/2, s)
 
 Source: A. Karpathy, "Deep Reinforcement Learning: Pong from Pixels" (2016).
 """
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from pgpong.actions import DOWN, STAY, UP
 from pgpong.learning.backend import Array, Arrays, Namespace
 
 
 class Policy:
     """A two-layer network: W1 (hidden, pixels), W2 (hidden,), ReLU, one logit, no biases.
 
+    With W2_stay (hidden,) it has a second logit, that of staying.
+
     `x` is a batch of frames (n, pixels), dense or sparse; everything is computed in the dtype of W1.
     """
 
-    def __init__(self, W1: Array, W2: Array, xp: Namespace = np) -> None:
+    def __init__(self, W1: Array, W2: Array, xp: Namespace = np, W2_stay: Array | None = None) -> None:
         self.parameters: Arrays = {"W1": W1, "W2": W2}
+        if W2_stay is not None:
+            self.parameters["W2_stay"] = W2_stay
         self.xp = xp
 
     @classmethod
     def initialise(
-        cls, rng: np.random.Generator, hidden: int, pixels: int, fan_in: int, dtype: str = "float32"
+        cls,
+        rng: np.random.Generator,
+        hidden: int,
+        pixels: int,
+        fan_in: int,
+        dtype: str = "float32",
+        *,
+        may_stay: bool = False,
     ) -> "Policy":
-        """Draw W1 ~ N(0, 1/fan_in) and W2 ~ N(0, 1/hidden), variances given.
+        """Draw W1 ~ N(0, 1/fan_in), W2 and, if it may stay, W2_stay ~ N(0, 1/hidden), variances given.
 
         `fan_in` is the number of inputs of a hidden unit that are taken to be non-zero at once: `pixels`
         in the 2016 recipe, about 40 where one knows that difference frames are sparse.
@@ -36,7 +56,15 @@ class Policy:
         W1 = rng.standard_normal((hidden, pixels)) / math.sqrt(fan_in)
         W2 = rng.standard_normal(hidden) / math.sqrt(hidden)
         # W1 lies in memory pixel by pixel: a sparse product reads all hidden units of one pixel in a row.
-        return cls(np.asarray(W1, dtype, order="F"), np.asarray(W2, dtype))
+        policy = cls(np.asarray(W1, dtype, order="F"), np.asarray(W2, dtype))
+        if may_stay:
+            policy.parameters["W2_stay"] = np.asarray(rng.standard_normal(hidden) / math.sqrt(hidden), dtype)
+        return policy
+
+    def copy(self) -> "Policy":
+        """Return one with weights of its own."""
+        weights = {name: self.xp.asarray(W, copy=True) for name, W in self.parameters.items()}
+        return Policy(**weights, xp=self.xp)
 
     @property
     def W1(self) -> Array:
@@ -48,31 +76,61 @@ class Policy:
         """The second layer, (hidden,): positive says up, negative says down."""
         return self.parameters["W2"]
 
+    @property
+    def may_stay(self) -> bool:
+        """Whether staying is one of its actions."""
+        return "W2_stay" in self.parameters
+
     def forward(self, x: Array) -> tuple[Array, Array]:
         """Return the hidden activations h (n, hidden) and the logits z (n,) for frames x."""
         h = self.xp.maximum(x @ self.W1.T, 0)  # (n, hidden)
         return h, h @ self.W2
 
-    def backward(self, x: Array, h: Array, dz: Array) -> Arrays:
-        """Return the gradient of Σ over the batch, by name, from its derivative dz (n,) by the logits."""
-        active = self.xp.astype(h > 0, h.dtype)
-        dh = active * (dz[:, None] * self.W2[None, :])  # (n, hidden)
-        return {"W1": (x.T @ dh).T, "W2": h.T @ dz}
+    def log_probabilities(self, h: Array, z: Array) -> Array:
+        """Return those of the actions (n, 2 or 3), given what `forward` returned."""
+        s = h @ self.parameters["W2_stay"] if self.may_stay else None
+        return log_probabilities(z, s, self.xp)
+
+    def backward(self, x: Array, h: Array, dz: Array, ds: Array | None = None) -> Arrays:
+        """Return the gradient of Σ over the batch, by name, from its derivatives by the logits, (n,) each."""
+        dh = dz[:, None] * self.W2[None, :]  # (n, hidden)
+        by_name = {"W2": h.T @ dz}
+        if ds is not None:
+            dh = dh + ds[:, None] * self.parameters["W2_stay"][None, :]
+            by_name["W2_stay"] = h.T @ ds
+        dh = dh * self.xp.astype(h > 0, h.dtype)
+        return {"W1": (x.T @ dh).T, **by_name}
 
 
-def probability_of_up(z: Array, xp: Namespace = np) -> Array:
-    """Return σ(z) = 1 / (1 + exp(-z)), without overflow for any finite logit."""
-    return xp.exp(-xp.logaddexp(xp.zeros_like(z), -z))
+def log_probabilities(z: Array, s: Array | None = None, xp: Namespace = np) -> Array:
+    """Return the logarithms of P(down), P(up) and, given the logits s of staying, P(stay): (n, 2 or 3).
+
+    They are finite for any finite logits.
+    """
+    either = xp.logaddexp(z / 2, -z / 2)
+    total = either if s is None else xp.logaddexp(either, s)
+    logits = [-z / 2, z / 2] if s is None else [-z / 2, z / 2, s]
+    return xp.stack(logits, axis=1) - total[:, None]
 
 
-def log_probability(z: Array, up: Array, xp: Namespace = np) -> Array:
-    """Return log π(action) = log σ(±z), with + where the action was up: -log(1 + exp(∓z))."""
-    toward = xp.where(up, z, -z)
-    return -xp.logaddexp(xp.zeros_like(z), -toward)
+def one_hot(actions: Array, of: Array, xp: Namespace = np) -> Array:
+    """Return 1 where an action was taken (n,) and 0 elsewhere, in shape and dtype of `of` (n, actions)."""
+    numbers = xp.arange(of.shape[1])
+    return xp.astype(xp.asarray(actions)[:, None] == numbers[None, :], of.dtype)
 
 
-def entropy(z: Array, xp: Namespace = np) -> Array:
-    """Return the entropy in nats, H(p) = -p log p - (1-p) log(1-p), for logits z."""
-    p = probability_of_up(z, xp)
-    softplus = xp.logaddexp(xp.zeros_like(z), z)  # = -log(1-p), and log p = z - softplus
-    return softplus - p * z
+def log_probability(log_p: Array, actions: Array, xp: Namespace = np) -> Array:
+    """Pick those of the actions taken (n,) from log-probabilities (n, actions)."""
+    return xp.sum(one_hot(actions, log_p, xp) * log_p, axis=1)
+
+
+def entropy(log_p: Array, xp: Namespace = np) -> Array:
+    """Return H = -Σ P log P (n,) in nats, for log-probabilities (n, actions)."""
+    return -xp.sum(xp.exp(log_p) * log_p, axis=1)
+
+
+def sample(P: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Draw actions (n,) from probabilities (n, actions), with one random number each."""
+    u = rng.random(len(P))
+    bounds = np.cumsum(P[:, UP:], axis=1)  # up below the first, then stay; down is what is left
+    return np.where(u < bounds[:, 0], UP, np.where(u < bounds[:, -1], STAY, DOWN))

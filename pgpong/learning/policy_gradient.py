@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pgpong.actions import DOWN, STAY, UP
 from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array, Arrays, Namespace
 from pgpong.learning.batch import Batch
@@ -24,7 +25,7 @@ from pgpong.learning.court import ascend, fold, learnt
 from pgpong.learning.critic import Critic
 from pgpong.learning.finite import require_finite
 from pgpong.learning.optimizers import Adam, Optimizer, RMSProp
-from pgpong.learning.policy import Policy, entropy, log_probability, probability_of_up
+from pgpong.learning.policy import Policy, entropy, log_probability, one_hot
 from pgpong.learning.returns import discounted_returns, generalised_advantages, standardise
 
 
@@ -50,18 +51,23 @@ def make_optimizer(policy: Policy, config: TrainConfig) -> Optimizer:
     return RMSProp(parameters, config.decay, config.epsilon, policy.xp)
 
 
-def advantages(
+def worth(
     batch: Batch, config: TrainConfig, values: npt.NDArray[np.float64] | None = None
 ) -> npt.NDArray[np.float64]:
-    """Return the standardised advantages (n,) of the batch's steps.
+    """Return what the batch's steps are worth (n,): their returns.
 
-    They are the returns, or, given a critic's `values` (n,) of the steps, what came of each beyond that.
+    Or, given a critic's `values` (n,) of the steps, what came of each beyond that. Of a step that waits no
+    more is known than its value.
     """
     if values is None:
-        raw = discounted_returns(batch.rewards, batch.ends, config.gamma)
-    else:
-        raw = generalised_advantages(batch.rewards, batch.ends, values, config.gamma, config.gae_lambda)
-    return standardise(raw, batch.episode if config.standardise == "episode" else None)
+        return discounted_returns(batch.rewards, batch.ends, config.gamma)
+    rewards, ends = np.where(batch.waits, values, batch.rewards), batch.ends | batch.waits
+    return generalised_advantages(rewards, ends, values, config.gamma, config.gae_lambda)
+
+
+def advantages(batch: Batch, config: TrainConfig, worth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Standardise what the batch's steps are worth (n,), over the batch or over each episode."""
+    return standardise(worth, batch.episode if config.standardise == "episode" else None)
 
 
 def explained_variance(returns: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> float | None:
@@ -81,26 +87,30 @@ def update(
 ) -> UpdateStats:
     """Improve `policy` in place by `config.passes` passes over `batch`; stop early at `config.max_kl`.
 
-    Advantages are returns less what `critic`, which learns as well, foretold; without one, returns.
+    Advantages are returns less what `critic`, which learns as well, foretold; without one, returns. The
+    critic learns the returns that stand behind its advantages: with λ below 1 they are part forecast.
 
     Raises:
         NonFiniteError: a reward, logit, gradient, weight or running mean is NaN or infinite.
     """
     require_finite("a reward", batch.rewards)
     require_finite("an observation", batch.frames.data)
-    values, explained = None, None
-    if critic:
-        values = critic.values(batch.frames)
-        returns = discounted_returns(batch.rewards, batch.ends, config.gamma)
-        explained = explained_variance(returns, values)
-    A = advantages(batch, config, values)
+    values = critic.values(batch.frames) if critic else None
+    raw, explained = worth(batch, config, values), None
+    if values is not None:
+        known = ~batch.waits
+        batch, raw, returns = batch[known], raw[known], (raw + values)[known]
+        explained = explained_variance(returns, values[known])
+    A = advantages(batch, config, raw)
     seen: list[tuple[float, float, float, float]] = []
     for rows in minibatches(len(batch), config, rng):
         part = batch[rows]
         h, z = policy.forward(part.frames)
-        require_finite("a logit", z, policy.xp)
-        dz, mean_entropy, kl, clip_share = surrogate(z, part.up, part.logp, A[rows], config, policy.xp)
-        gradients = policy.backward(part.frames, h, dz)
+        log_p = policy.log_probabilities(h, z)
+        require_finite("a logit", log_p, policy.xp)
+        played = part.actions, part.logp
+        dl, mean_entropy, kl, clip_share = surrogate(log_p, *played, A[rows], config, policy.xp)
+        gradients = policy.backward(part.frames, h, *by_logits(dl))
         if config.mirror:
             gradients = fold(gradients, -1, policy.xp)
         norm = norm_of(gradients, policy.xp)
@@ -135,26 +145,38 @@ def minibatches(steps: int, config: TrainConfig, rng: np.random.Generator) -> It
 
 
 def surrogate(
-    z: Array, up: Array, logp: Array, A: Array, config: TrainConfig, xp: Namespace = np
+    log_p: Array,
+    actions: Array,
+    logp: Array,
+    A: Array,
+    config: TrainConfig,
+    xp: Namespace = np,
 ) -> tuple[Array, float, float, float]:
-    """Return the objective's derivative by the logits, then entropy, KL and share of clipped steps.
+    """Return the objective's derivative by the softmax's logits, then entropy, KL and share of clipped steps.
 
-    z, up, logp and A are (n,): logits now, actions, their log-probabilities when played, advantages. The
-    KL divergence is estimated by the mean of ρ - 1 - log ρ (J. Schulman, "Approximating KL Divergence").
+    log_p and the derivative are (n, actions), actions, logp and A (n,): log-probabilities now, what was done,
+    its log-probability when it was played, advantages. The KL divergence is estimated by the mean of
+    ρ - 1 - log ρ (J. Schulman, "Approximating KL Divergence").
     """
-    A, logp = xp.asarray(A, dtype=z.dtype), xp.asarray(logp, dtype=z.dtype)
-    p = probability_of_up(z, xp)
-    H = entropy(z, xp)
-    log_ratio = log_probability(z, up, xp) - logp
+    A, logp = xp.asarray(A, dtype=log_p.dtype), xp.asarray(logp, dtype=log_p.dtype)
+    P, H = xp.exp(log_p), entropy(log_p, xp)
+    log_ratio = log_probability(log_p, actions, xp) - logp
     ratio = xp.exp(log_ratio)
     clipped = xp.where(A > 0, ratio > 1 + config.clip, ratio < 1 - config.clip)
-    y = xp.astype(up, z.dtype)
-    dz = xp.where(clipped, xp.zeros_like(z), ratio * A * (y - p))  # ∂/∂z of ρ A
-    dz = dz - config.entropy * z * p * (1 - p)  # ∂H/∂z = -z p (1 - p)
+    weight = xp.where(clipped, xp.zeros_like(A), ratio * A)  # of ∂ log π
+    dl = weight[:, None] * (one_hot(actions, log_p, xp) - P)
+    dl = dl - config.entropy * P * (log_p + H[:, None])  # ∂H/∂l = -P (log P + H)
     if config.reduction == "mean":
-        dz = dz / len(z)
+        dl = dl / len(A)
     kl = xp.mean(ratio - 1 - log_ratio)
-    return dz, float(xp.mean(H)), float(kl), float(xp.mean(xp.astype(clipped, z.dtype)))
+    clip_share = xp.mean(xp.astype(clipped, A.dtype))
+    return dl, float(xp.mean(H)), float(kl), float(clip_share)
+
+
+def by_logits(dl: Array) -> tuple[Array, Array | None]:
+    """Return the derivatives by z and s, (n,) each, from that by the softmax's logits -z/2, z/2 and s."""
+    dz = (dl[:, UP] - dl[:, DOWN]) / 2
+    return dz, dl[:, STAY] if dl.shape[1] > STAY else None
 
 
 def norm_of(arrays: Arrays, xp: Namespace = np) -> float:

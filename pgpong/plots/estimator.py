@@ -15,12 +15,13 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pgpong.actions import DOWN, STAY, UP
 from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
-from pgpong.learning.policy import Policy, probability_of_up
-from pgpong.learning.policy_gradient import advantages, make_optimizer, update
+from pgpong.learning.policy import Policy, log_probability
+from pgpong.learning.policy_gradient import advantages, make_optimizer, update, worth
 from pgpong.plots import style
 from pgpong.plots.subjects import AnyAgent, call_agent, take_agent
 
@@ -113,13 +114,15 @@ def update_effect(
     """
     agent = take_agent(agent)
     A, before, after = effect_of_update(agent, batch, config, seed)
-    change = 100 * np.where(batch.up, after - before, before - after)
+    change = 100 * (after - before)
     figure, ax = style.canvas(ax, 8, 4.4)
     style.tidy(ax)
-    for up, name, mark, (_, colour) in ((True, "up", "^", style.UP), (False, "down", "v", style.DOWN)):
-        which = batch.up == up
-        points: dict[str, Any] = {"ms": 4, "alpha": 0.4, "mew": 0, "color": colour, "rasterized": True}
-        ax.plot(A[which], change[which], mark, label=f"the action was {name}", **points)
+    for action, name, mark in ((UP, "up", "^"), (DOWN, "down", "v"), (STAY, "to stay", "s")):
+        which = batch.actions == action
+        if which.any() or action != STAY:
+            _, colour = style.ACTIONS[action]
+            points: dict[str, Any] = {"ms": 4, "alpha": 0.4, "mew": 0, "color": colour, "rasterized": True}
+            ax.plot(A[which], change[which], mark, label=f"the action was {name}", **points)
     edges = np.quantile(A, np.linspace(0, 1, 13))
     bins = np.clip(np.searchsorted(edges, A, side="right") - 1, 0, 11)
     used = np.unique(bins)
@@ -137,13 +140,19 @@ def update_effect(
 def effect_of_update(
     agent: Agent, batch: Batch, config: TrainConfig, seed: int
 ) -> tuple[Floats, Floats, Floats]:
-    """Return advantages, and the probabilities of up before and after one update of a copy, (n,) each."""
+    """Return advantages, and the actions' probabilities before and after one update of a copy, (n,) each."""
     config = replace(config, mirror=False)  # the agent may be of any recipe
-    policy = Policy(agent.policy.W1.copy(order="F"), agent.policy.W2.copy())
-    before = probability_of_up(policy.forward(batch.frames)[1])
+    policy = agent.policy.copy()
+    before = _probability_of_actions(policy, batch)
     update(policy, make_optimizer(policy, config), batch, config, np.random.default_rng(seed))
-    after = probability_of_up(policy.forward(batch.frames)[1])
-    return advantages(batch, config), np.asarray(before, np.float64), np.asarray(after, np.float64)
+    A = advantages(batch, config, worth(batch, config))
+    return A, before, _probability_of_actions(policy, batch)
+
+
+def _probability_of_actions(policy: Policy, batch: Batch) -> Floats:
+    log_p = policy.log_probabilities(*policy.forward(batch.frames))
+    P: Floats = np.exp(log_probability(np.asarray(log_p, np.float64), batch.actions))
+    return P
 
 
 def _draw_plane(ax: Axes, f: Callable[[Floats], Floats], heading: str) -> None:

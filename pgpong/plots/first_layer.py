@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pgpong.agent import Agent
-from pgpong.envs.preprocess import PICTURE_SHAPE
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
 from pgpong.plots import style
@@ -98,10 +97,9 @@ def neuron(
     _draw_scaled(left, weights, _UNITS[scale], f"row {number} of W1")
     h = agent.policy.forward(batch.frames)[0][:, number]
     (fires,) = np.nonzero(h > 0)
-    mean = batch.frames[fires].mean(axis=0) if len(fires) else np.zeros(PICTURE_SHAPE)
-    _draw_scaled(
-        middle, np.asarray(mean).reshape(PICTURE_SHAPE), "mean pixel", "mean difference frame when it fires"
-    )
+    mean = batch.frames[fires].mean(axis=0) if len(fires) else np.zeros(batch.frames.shape[1])
+    (seen,) = pictures_of(np.asarray(mean).reshape(1, -1))
+    _draw_scaled(middle, seen, "mean pixel", "mean of what it sees when it fires")
     _draw_statistics(right, neurons, number, h)
     arrow, _ = _says(neurons, number)
     says = {"▲": "says up", "▼": "says down", "–": "says nothing"}[arrow]

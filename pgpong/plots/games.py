@@ -10,9 +10,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from pgpong.actions import DOWN, STAY, UP
 from pgpong.agent import Agent
 from pgpong.config import TrainConfig
-from pgpong.envs.preprocess import PICTURE_SHAPE
+from pgpong.envs.preprocess import PICTURE_SHAPE, PIXELS
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
 from pgpong.learning.frames import sparse_frames
@@ -21,7 +22,7 @@ from pgpong.plots import style
 from pgpong.plots.neurons import pictures_of, play_rallies
 from pgpong.plots.subjects import AnyAgent, call_agent, take_agent
 from pgpong.viewing.overlay import difference
-from pgpong.viewing.playback import Playback, Scene, agent_player, play
+from pgpong.viewing.playback import Playback, Scene, agent_player, play, seen_by
 
 COURT = slice(34, 194)  # rows of a screen between the walls
 OPPONENT, PLAYER = slice(8, 10), slice(70, 72)  # columns of the paddles in an 80x80 picture
@@ -37,7 +38,7 @@ class Rally:
 
     scenes: list[Scene]  # one a step
     probability: npt.NDArray[np.float64]  # of up
-    up: npt.NDArray[np.bool_]  # what was done
+    actions: npt.NDArray[np.int64]  # what was done
     returns: npt.NDArray[np.float64]  # discounted
     advantages: npt.NDArray[np.float64]  # the same, standardised over all steps of the game
     won: bool
@@ -55,7 +56,7 @@ def activations(agent: AnyAgent, *, step: int = 75, seed: int = 0, ax: Axes | No
     """
     agent = take_agent(agent)
     scene = _scene_at(agent, step, seed)
-    h, z = agent.policy.forward(sparse_frames(scene.difference[None]))
+    h, z = agent.policy.forward(sparse_frames(seen_by(agent, scene)[None]))
     h = np.asarray(h[0], np.float64)
     hardest = np.argsort(-h, kind="stable")[: min(HARDEST, int(np.count_nonzero(h)))]
     figure, ax = style.canvas(ax, 11.5, 4.6)
@@ -106,7 +107,7 @@ def rally(
     strip = ax.inset_axes((0, 0.79, 1, 0.21))
     for place, k in zip(style.panels(strip, 1, len(moments), gap=(0.008, 0)), moments.tolist(), strict=True):
         style.show_pixels(place, played.scenes[k].screen[COURT], aspect=_SCREEN_ASPECT)
-        arrow, colour = style.UP if played.up[k] else style.DOWN
+        arrow, colour = style.ACTIONS[played.actions[k]]
         did = f"{arrow} p(up) {played.probability[k]:.0%}"
         text = f"step {played.first_step + k}\n{did}\nreturn {played.returns[k]:+.2f}"
         style.below(place, text, colour)
@@ -178,7 +179,7 @@ def play_rally(agent: Agent, number: int, seed: int, gamma: float) -> Rally:
     return Rally(
         scenes=scenes,
         probability=np.array([s.probability for s in scenes], np.float64),
-        up=np.array([s.action == 1 for s in scenes]),
+        actions=np.array([s.action for s in scenes]),
         returns=returns[mine],
         advantages=standardise(returns)[mine],
         won=bool(returns[mine[-1]] > 0),
@@ -196,7 +197,7 @@ def occupancy(batch: Batch) -> dict[bool, tuple[npt.NDArray[np.float64], int, in
     begin = 0
     for end in (np.flatnonzero(batch.ends) + 1).tolist():
         if reward := batch.rewards[end - 1]:  # else the episode ended without a point
-            frames = batch.frames[begin:end].toarray().reshape(-1, *PICTURE_SHAPE).astype(np.int8)
+            frames = batch.frames[begin:end, :PIXELS].toarray().reshape(-1, *PICTURE_SHAPE).astype(np.int8)
             totals[reward > 0] += restore_pictures(frames).sum(axis=0)
             counts[reward > 0][0] += 1
             counts[reward > 0][1] += end - begin
@@ -229,12 +230,13 @@ def _scene_at(agent: Agent, step: int, seed: int) -> Scene:
 
 
 def _draw_match(ax: Axes, agent: Agent, i: int, scene: Scene) -> None:
-    """Draw a filter, and over it the pixels of the frame in their two colours."""
+    """Draw a filter, and over it the pixels that the agent sees, in their two colours."""
     (picture,) = pictures_of(np.asarray(agent.policy.W1[[i]]))
     limit = float(np.abs(picture).max()) or 1.0
     style.show_pixels(ax, picture, cmap="gray", vmin=-limit, vmax=limit, alpha=0.6)
+    (seen,) = pictures_of(seen_by(agent, scene).reshape(1, -1))
     for value, colour in ((1, style.SKY), (-1, style.ORANGE)):
-        rows, columns = np.nonzero(scene.difference == value)
+        rows, columns = np.nonzero(seen == value)
         ax.plot(columns, rows, "s", ms=1.6, mew=0, color=colour)
 
 
@@ -242,12 +244,14 @@ def _draw_credit(ax: Axes, played: Rally, gamma: float) -> None:
     steps = played.first_step + np.arange(len(played.scenes))
     chosen = style.tidy(ax.inset_axes((0, 0.33, 1, 0.25)))
     chosen.plot(steps, played.probability, color="0.5", linewidth=1)
-    for up, (_, colour) in ((True, style.UP), (False, style.DOWN)):
-        which = played.up == up
-        chosen.plot(steps[which], played.probability[which], "^" if up else "v", ms=4, color=colour,
-                    linestyle="", label=f"went {'up' if up else 'down'}")  # fmt: skip
+    for action, did, mark in ((UP, "went up", "^"), (DOWN, "went down", "v"), (STAY, "stayed", "s")):
+        which = played.actions == action
+        if which.any() or action != STAY:
+            _, colour = style.ACTIONS[action]
+            chosen.plot(steps[which], played.probability[which], mark, ms=4, color=colour,
+                        linestyle="", label=did)  # fmt: skip
     chosen.set(ylim=(-0.05, 1.05), ylabel="p(up)", xlim=(steps[0] - 1, steps[-1] + 1))
-    chosen.legend(fontsize="x-small", ncols=2, frameon=False, loc="lower left", bbox_to_anchor=(0, 0.95))
+    chosen.legend(fontsize="x-small", ncols=3, frameon=False, loc="lower left", bbox_to_anchor=(0, 0.95))
     chosen.tick_params(labelbottom=False)
     credit = style.tidy(ax.inset_axes((0, 0, 1, 0.24)))
     colours = [style.GREEN if a > 0 else style.VERMILION for a in played.advantages]

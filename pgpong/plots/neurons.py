@@ -1,5 +1,6 @@
 """The hidden units as numbers: how often each fires, how strongly, what it says, and how much it matters."""
 
+import math
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,6 @@ Floats = npt.NDArray[np.float64]
 
 ORDERS = ("importance", "weight", "firing", "norm", "number")
 GAMES, STEPS = 4, 320  # played to see which neurons fire
-FLASH = PIXELS // 2  # a game's second screen differs from its first in nearly every pixel, its colours
 
 
 @dataclass(frozen=True)
@@ -73,20 +73,21 @@ def play_rallies(agent: Agent, games: int = GAMES, steps: int = STEPS, seed: int
     The same seed brings the same rallies. No score is published of them.
 
     Raises:
-        SettingError: the agent sees more than difference frames.
+        SettingError: the agent sees what no game shows.
     """
-    if agent.policy.W1.shape[1] != PIXELS:
+    shown = math.prod(agent.observation_shape)
+    if agent.policy.W1.shape[1] != shown:
         raise SettingError(
-            f"the agent sees {agent.policy.W1.shape[1]:,} pixels, the game shows {PIXELS:,}, "
+            f"the agent sees {agent.policy.W1.shape[1]:,} pixels, the game shows {shown:,}, "
             "so it cannot play: take the order weight, norm or number, and the scale weights"
         )
     with (
         threadpool_limits(1),
-        closing(PongVectorEnv(agent.game, games)) as env,
+        closing(PongVectorEnv(agent.game, games, current=agent.sees_current)) as env,
     ):  # the cores are the emulator's
         played = Rollout([env], np.random.default_rng(seed), steps).play(agent.policy)
     assert played is not None  # nobody stops it
-    return played.batch[np.diff(played.batch.frames.indptr) < FLASH]
+    return played.batch
 
 
 def pictures_of(W1: npt.NDArray[Any]) -> Floats:

@@ -32,6 +32,7 @@ LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 # What says up or down: an arrow beside the colour, so that nobody has to tell them by the colour alone. These
 # are darker than sky and orange, to be read as text on white as well as on black.
 UP, DOWN = ("▲", "#1F83B4"), ("▼", "#B86500")
+ACTIONS = (DOWN, UP, ("■", "#707070"))  # by their numbers; the last is to stay
 
 TITLE = "title"  # the id of both lines of a figure's title
 

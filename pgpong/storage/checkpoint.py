@@ -16,9 +16,9 @@ import numpy as np
 from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.envs.game import Game
-from pgpong.envs.preprocess import PIXELS
 from pgpong.errors import FileFormatError
 from pgpong.learning.optimizers import Optimizer
+from pgpong.learning.policy import Policy
 from pgpong.rollout import BOOKS, Columns
 from pgpong.state import SCORE_WINDOW, Progress, TrainingState, new_state
 from pgpong.storage.arrays import Arrays, Meta, read_arrays, write_arrays
@@ -65,7 +65,7 @@ def load_checkpoint(path: Path, config: TrainConfig, game: Game) -> TrainingStat
     try:
         _restore(state, _under(TRAINING, meta), arrays)
         games = _under(GAMES, arrays)
-        _check_games(games, config.num_envs)
+        _check_games(games, config.num_envs, state.agent.policy)
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(
             f"{path} holds an agent but no training of these settings to go on with"
@@ -113,7 +113,7 @@ def _restore(state: TrainingState, training: Meta, arrays: Arrays) -> None:
     state.progress = Progress(**counts, scores=deque(arrays[SCORES].tolist(), SCORE_WINDOW))
 
 
-def _check_games(games: Columns, num_envs: int) -> None:
+def _check_games(games: Columns, num_envs: int, policy: Policy) -> None:
     """Raise ValueError or KeyError unless a rollout can go on with `games`: what follows trusts them."""
     if not games:
         return  # nothing was played yet
@@ -122,15 +122,15 @@ def _check_games(games: Columns, num_envs: int) -> None:
     if games["steps"].min() < 0 or games["steps"].sum() != len(games["actions"]):
         raise ValueError("as many actions as steps expected")
     steps = len(games["pixel_count"])
-    if any(games[name].shape != (steps,) for name in ("up", "logp", "in_episode")):
+    if any(games[name].shape != (steps,) for name in ("action", "logp", "in_episode")):
         raise ValueError("columns of different lengths")
-    pixels = games["pixel"]
-    if not len(pixels) == len(games["pixel_value"]) == games["pixel_count"].sum():
+    pixels, actions = policy.W1.shape[1], 3 if policy.may_stay else 2
+    if not len(games["pixel"]) == len(games["pixel_value"]) == games["pixel_count"].sum():
         raise ValueError("pixels without a frame")
     if (
-        pixels.max(initial=0) >= PIXELS
-        or games["actions"].max(initial=0) > 1
-        or games["up"].max(initial=0) > 1
+        games["pixel"].max(initial=0) >= pixels
+        or games["actions"].max(initial=0) >= actions
+        or games["action"].max(initial=0) >= actions
     ):
         raise ValueError("out of range")
 

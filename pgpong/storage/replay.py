@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from pgpong.actions import STAY
 from pgpong.envs.game import Game
 from pgpong.errors import FileFormatError
 from pgpong.storage.arrays import Meta, read_arrays, write_arrays
@@ -19,7 +20,6 @@ from pgpong.storage.game_meta import GAME_KEYS, pack_game, unpack_game
 
 FORMAT = "pgpong replay 1"
 SUFFIX = ".replay"
-DOWN, UP, STAY = 0, 1, 2  # an agent only ever moves; a person may stay
 
 _KEYS = {"format": str, "seed": int, "steps": int, "score": int, "screen": int, "ale_py": str}
 _PROVENANCE = "provenance."

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pgpong.storage.replay import DOWN, STAY, UP
+from pgpong.actions import DOWN, STAY, UP
 from pgpong.viewing.colours import CAME, GONE
 from pgpong.viewing.playback import Scene
 from pgpong.viewing.watching import Controls
@@ -242,7 +242,8 @@ def _panel(scene: Scene, controls: Controls, width: int) -> list[tuple[str, int]
         lines += [("", DEFAULT), ("", DEFAULT)]
     else:
         lines += [(f"up    {p:.2f}  {how}", DEFAULT), (bar(p, width), _ACCENT)]
-    return [*lines, ("", DEFAULT), ("the network sees" if controls.sees else "", _DIM)]
+    stay = "" if scene.stay is None else f"stay  {scene.stay:.2f}"
+    return [*lines, (stay, DEFAULT), ("the network sees" if controls.sees else "", _DIM)]
 
 
 def bar(share: float, width: int) -> str:

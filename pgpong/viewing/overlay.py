@@ -79,8 +79,10 @@ def panel(scene: Scene, title: str, detail: str, scale: int) -> RGB:
     drawing[top : top + len(sees), left : left + sees.shape[1]] = sees
     p = scene.probability
     known = f"{p:.0%}" if p is not None else "" if scene.ended else "unknown"
+    if scene.stay is not None:
+        known += f", stay {scene.stay:.0%}"
     _write_changing(drawing, known, -MARGIN, 344, 14, scale, WHITE)
-    _bar(drawing, p or 0.0, scale)
+    _bar(drawing, p or 0.0, scene.stay or 0.0, scale)
     seconds = scene.frame // FRAMES_PER_SECOND
     clock = f"step {scene.step:,}  ·  {seconds // 60}:{seconds % 60:02}"
     _write_changing(drawing, clock, MARGIN, 392, 14, scale, GREY)
@@ -101,13 +103,15 @@ def _says(scene: Scene) -> str:
     return "" if scene.action is None else ACTIONS[scene.action]
 
 
-def _bar(drawing: RGB, probability: float, scale: int) -> None:
-    """Draw a bar from down, on the left, to up, with a mark in its middle."""
+def _bar(drawing: RGB, up: float, stay: float, scale: int) -> None:
+    """Draw a bar of what is likely: up, then to stay; what is left is down. A mark stands in its middle."""
     top, bottom = _measure(366, scale), _measure(380, scale)
     left, right = _measure(MARGIN, scale), _measure(PANEL_WIDTH - MARGIN, scale)
     middle = (left + right) // 2
     drawing[top:bottom, left:right] = COURT
-    drawing[top:bottom, left : left + round(probability * (right - left))] = CAME
+    ends = [left + round(share * (right - left)) for share in (up, up + stay)]
+    drawing[top:bottom, left : ends[0]] = CAME
+    drawing[top:bottom, ends[0] : ends[1]] = GREY
     drawing[top - _measure(4, scale) : bottom + _measure(4, scale), middle : middle + max(1, scale)] = WHITE
 
 

@@ -12,19 +12,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from pgpong.actions import STAY, UP
 from pgpong.agent import Agent
 from pgpong.envs.emulator import Emulator
 from pgpong.envs.game import EMULATOR_ACTIONS, Game
-from pgpong.envs.preprocess import BACKGROUND_COLOUR, PICTURE_SHAPE, SCREEN_SHAPE, difference_frame, picture
+from pgpong.envs.preprocess import (
+    BACKGROUND_COLOURS,
+    PICTURE_SHAPE,
+    SCREEN_SHAPE,
+    difference_frame,
+    observation,
+    picture,
+)
 from pgpong.errors import RunError
+from pgpong.learning.policy import sample
 from pgpong.pixels import checksum
 from pgpong.storage.replay import Replay
 
 FRAMES_PER_SECOND = 60  # of the game's own time
-STAYING = 0  # the emulator's action for a person who does not move
 
-# Given a difference frame (80, 80): 0 down, 1 up or 2 stay, and the probability of up if there is one.
-Player = Callable[[npt.NDArray[np.int8]], tuple[int, float | None]]
+# Given a scene: 0 down, 1 up or 2 stay, and the probabilities of up and of staying where there are such.
+Player = Callable[["Scene"], tuple[int, float | None, float | None]]
 
 
 @dataclass(frozen=True)
@@ -32,13 +40,15 @@ class Scene:
     """One moment of a game, before the next step."""
 
     screen: npt.NDArray[np.uint8]  # (210, 160, 3), red, green, blue
-    difference: npt.NDArray[np.int8]  # (80, 80), what the network sees
+    difference: npt.NDArray[np.int8]  # (80, 80), what the network sees, and some networks the picture too
     probability: float | None  # of up; None where no network plays, and at the end
     action: int | None  # what comes next: 0 down, 1 up, 2 stay; None at the end
     score: tuple[int, int]  # points of the built-in opponent on the left, and of whom we watch on the right
     step: int
     frame: int  # since the game began
     ended: bool
+    picture: npt.NDArray[np.int8]  # (80, 80)
+    stay: float | None = None  # probability of staying; None too where the network cannot
 
 
 class Playback:
@@ -61,7 +71,7 @@ class Playback:
 
     def step(self, action: int) -> Scene:
         """Play a step: 0 down, 1 up, 2 stay."""
-        reward = self._emulator.step((*EMULATOR_ACTIONS, STAYING)[action])
+        reward = self._emulator.step(EMULATOR_ACTIONS[action])
         self._actions.append(action)
         self._points[reward > 0] += abs(reward)
         last, self._last = self._last, self._picture()
@@ -75,7 +85,7 @@ class Playback:
 
     def _picture(self) -> npt.NDArray[np.int8]:
         self._emulator.read_screen(self._numbers)
-        return picture(self._numbers, BACKGROUND_COLOUR)
+        return picture(self._numbers, BACKGROUND_COLOURS)
 
     def _scene(self, difference: npt.NDArray[np.int8]) -> Scene:
         emulator = self._emulator
@@ -90,15 +100,21 @@ class Playback:
             step=len(self._actions),
             frame=emulator.frame,
             ended=emulator.terminated or emulator.truncated,
+            picture=self._last,
         )
+
+
+def seen_by(agent: Agent, scene: Scene) -> npt.NDArray[np.int8]:
+    """Return what an agent sees of a scene."""
+    return observation(scene.difference, scene.picture, agent.sees_current)
 
 
 def play(playback: Playback, seed: int, player: Player) -> Iterator[Scene]:
     """Play one game to its end; yield each moment with the action that follows, the last one without."""
     scene = playback.begin(seed)
     while not scene.ended:
-        action, probability = player(scene.difference)
-        yield replace(scene, action=action, probability=probability)
+        action, up, stay = player(scene)
+        yield replace(scene, action=action, probability=up, stay=stay)
         scene = playback.step(action)
     yield scene
 
@@ -123,11 +139,11 @@ def play_replay(playback: Playback, replay: Replay) -> Iterator[Scene]:
 
 
 def agent_player(agent: Agent, rng: np.random.Generator | None = None) -> Player:
-    """Let an agent choose: sampled with `rng`, or without it the likelier action."""
+    """Let an agent choose: sampled with `rng`, or without it the likeliest action."""
 
-    def choose(difference: npt.NDArray[np.int8]) -> tuple[int, float]:
-        probability = float(agent.probability_of_up(difference[None])[0])
-        threshold = 0.5 if rng is None else rng.random()
-        return int(probability > threshold), probability
+    def choose(scene: Scene) -> tuple[int, float, float | None]:
+        P = agent.probabilities(seen_by(agent, scene)[None])
+        action = P.argmax() if rng is None else sample(P, rng)[0]
+        return int(action), float(P[0, UP]), float(P[0, STAY]) if agent.policy.may_stay else None
 
     return choose

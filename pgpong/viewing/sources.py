@@ -9,7 +9,6 @@ from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from pgpong.agent import Agent
 from pgpong.errors import FileFormatError, RunError
@@ -97,8 +96,8 @@ def choosing_player(agent: Agent, controls: Controls, seed: int) -> Player:
     """Let an agent choose, sampled or greedily as the keys have it at the time."""
     sampled, greedy = agent_player(agent, np.random.default_rng(seed)), agent_player(agent)
 
-    def choose(difference: npt.NDArray[np.int8]) -> tuple[int, float | None]:
-        return (greedy if controls.greedy else sampled)(difference)
+    def choose(scene: Scene) -> tuple[int, float | None, float | None]:
+        return (greedy if controls.greedy else sampled)(scene)
 
     return choose
 

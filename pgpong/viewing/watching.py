@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from pgpong.storage.replay import DOWN, STAY, UP
+from pgpong.actions import DOWN, STAY, UP
 from pgpong.viewing.playback import FRAMES_PER_SECOND, Scene
 
 SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # times the game's own

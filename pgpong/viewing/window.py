@@ -185,19 +185,21 @@ def _draw(canvas: _Canvas, scene: Scene, controls: Controls) -> None:
         canvas.text("gone", RIGHT, 106, GONE, leftwards=True)
         canvas.image(SEEN_COLOURS[scene.difference], SEEN)
     if scene.probability is not None:
-        _draw_probability(canvas, scene.probability)
+        _draw_probabilities(canvas, scene.probability, scene.stay)
     canvas.text(f"step {scene.step:,}", LEFT, 426)
     canvas.text("paused" if controls.paused else f"{controls.speed:g}x speed", RIGHT, 426, leftwards=True)
     canvas.text(controls.help, *HELP, FAINT)
     canvas.text(_mode(scene, controls), RIGHT, HELP[1], leftwards=True)
 
 
-def _draw_probability(canvas: _Canvas, probability: float) -> None:
+def _draw_probabilities(canvas: _Canvas, up: float, stay: float | None) -> None:
     canvas.text("probability of up", LEFT, 382, FAINT)
-    canvas.text(f"{probability:.0%}", RIGHT, 382, leftwards=True)
+    known = f"{up:.0%}" if stay is None else f"{up:.0%}, stay {stay:.0%}"
+    canvas.text(known, RIGHT, 382, leftwards=True)
     left, top, width, height = BAR
     canvas.fill(BLACK, BAR)
-    canvas.fill(INK, (left, top, round(probability * width), height))
+    canvas.fill(FAINT, (left, top, round((up + (stay or 0.0)) * width), height))
+    canvas.fill(INK, (left, top, round(up * width), height))
     canvas.fill(FAINT, (left + width // 2, top - 3, 1, height + 6))
 
 

@@ -54,7 +54,7 @@ def test_of_a_checkpoint_the_agent_alone_is_exported(cli, folder, tiny_run, refe
     same(Agent.load(checkpoint), Agent.load(folder / "agent.npz"))
     same(Agent.load(checkpoint), Agent.load(folder / "back.npz"))
     with np.load(folder / "agent.npz") as members:
-        assert members.files == ["header", "W1", "W2"]
+        assert members.files == ["header", "W1", "W2", "W2_stay"]
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,16 @@ from gymnasium.utils.env_checker import check_env
 
 import pgpong
 from pgpong.envs.game import Game, find_game
+from pgpong.envs.preprocess import picture
 from pgpong.envs.wrappers import make_single
 from pgpong.errors import SettingError
 
 
 # It would rather look at the bare emulator than at wrappers, and says so whatever the wrappers do.
 @pytest.mark.filterwarnings("ignore:.*is different from the unwrapped version.*:UserWarning")
-def test_passes_check_env():
-    env = pgpong.make(render_mode="rgb_array")
+@pytest.mark.parametrize("more", [False, True])
+def test_passes_check_env(more):
+    env = pgpong.make(stay=more, current=more, render_mode="rgb_array")
     check_env(env, skip_render_check=True)
     env.close()
 
@@ -36,8 +38,6 @@ def test_gymnasium_makes_the_vector_environment_by_id():
 
 
 def test_differences_add_up_to_the_picture_on_the_screen():
-    from pgpong.envs.preprocess import picture
-
     env = pgpong.make()
     env.reset(seed=5)
     start = picture(env.unwrapped.ale.getScreenGrayscale()).astype(int)
@@ -48,19 +48,29 @@ def test_differences_add_up_to_the_picture_on_the_screen():
     env.close()
 
 
-def test_action_one_moves_the_paddle_up_and_zero_down():
+def test_the_current_picture_comes_beside_the_same_difference_frames():
+    env, other = pgpong.make(current=True), pgpong.make()
+    for seed in (5, 6):
+        seen, difference = env.reset(seed=seed)[0], other.reset(seed=seed)[0]
+        for action in np.random.default_rng(1).integers(0, 2, 100).tolist():
+            assert (seen[0] == difference).all()
+            assert (seen[1] == picture(env.unwrapped.ale.getScreenGrayscale())).all()
+            seen, difference = env.step(action)[0], other.step(action)[0]
+    for game in (env, other):
+        game.close()
+
+
+def test_action_one_moves_the_paddle_up_and_zero_down_and_two_leaves_it():
     def rows_of_the_right_paddle(action):
-        env = pgpong.make(sticky=0.0)
+        env = pgpong.make(sticky=0.0, stay=True)
         env.reset(seed=0)
         for _ in range(40):
             env.step(action)
-        from pgpong.envs.preprocess import picture
-
         rows = np.flatnonzero(picture(env.unwrapped.ale.getScreenGrayscale())[:, 70:72].any(axis=1))
         env.close()
         return rows.mean()
 
-    assert rows_of_the_right_paddle(1) < 20 < 60 < rows_of_the_right_paddle(0)
+    assert rows_of_the_right_paddle(1) < 20 < rows_of_the_right_paddle(2) < 60 < rows_of_the_right_paddle(0)
 
 
 @pytest.mark.parametrize(

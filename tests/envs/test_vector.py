@@ -17,7 +17,7 @@ from pgpong.envs.wrappers import make_single
 from pgpong.errors import RunError, SettingError
 
 
-def assert_equal_over_steps(envs, singles, seed, steps, rng):
+def assert_equal_over_steps(envs, singles, seed, steps, rng, actions=2):
     """Step both with the same actions; return the episodes that ended."""
     observations, _ = envs.reset(seed=seed)
     for i, env in enumerate(singles):
@@ -25,10 +25,10 @@ def assert_equal_over_steps(envs, singles, seed, steps, rng):
     ended = np.zeros(len(singles), bool)
     episodes = 0
     for _ in range(steps):
-        actions = rng.integers(0, 2, len(singles))
-        observations, *results = envs.step(actions)
+        chosen = rng.integers(0, actions, len(singles))
+        observations, *results = envs.step(chosen)
         for i, env in enumerate(singles):
-            expected = (env.reset()[0], 0.0, False, False) if ended[i] else env.step(actions[i])[:4]
+            expected = (env.reset()[0], 0.0, False, False) if ended[i] else env.step(chosen[i])[:4]
             assert (expected[0] == observations[i]).all()
             assert expected[1:] == tuple(column[i] for column in results[:3])
             ended[i] = expected[2] or expected[3]
@@ -49,6 +49,14 @@ def test_equals_single_games_that_are_truncated():
     game = Game("ALE/Pong-v5", frameskip=4, sticky=0.25, max_frames=302)
     envs, singles = PongVectorEnv(game, 2), [make_single(game) for _ in range(2)]
     assert assert_equal_over_steps(envs, singles, 1, 250, np.random.default_rng(0)) >= 4
+    for env in [envs, *singles]:
+        env.close()
+
+
+def test_equals_single_games_that_show_the_current_picture_and_may_stay():
+    n, kind = 2, {"stay": True, "current": True}
+    envs, singles = pgpong.make_vec(n, **kind), [pgpong.make(**kind) for _ in range(n)]
+    assert_equal_over_steps(envs, singles, 7, 300, np.random.default_rng(0), actions=3)
     for env in [envs, *singles]:
         env.close()
 
@@ -78,8 +86,9 @@ def test_the_number_of_workers_changes_nothing():
     assert (one == play(num_workers=3)).all()
 
 
-def test_a_partial_reset_touches_only_its_games():
-    envs = pgpong.make_vec(3)
+@pytest.mark.parametrize("current", [False, True])
+def test_a_partial_reset_touches_only_its_games(current):
+    envs = pgpong.make_vec(3, current=current)
     envs.reset(seed=0)
     for _ in range(60):
         before = envs.step(np.array([0, 1, 0]))[0]
@@ -88,9 +97,8 @@ def test_a_partial_reset_touches_only_its_games():
     after, _ = envs.reset(seed=[None, 21, None], options={"reset_mask": mask})
     assert (after[0] == before[0]).all()
     assert (after[2] == before[2]).all()
-    assert not after[1].any()
-    single = pgpong.make()
-    single.reset(seed=21)
+    single = pgpong.make(current=current)
+    assert (after[1] == single.reset(seed=21)[0]).all()
     for _ in range(60):
         assert (envs.step(np.array([1, 1, 1]))[0][1] == single.step(1)[0]).all()
     envs.close()
@@ -115,8 +123,10 @@ def test_a_game_that_idles_goes_on_from_where_it_stood():
     single.close()
 
 
-def test_spaces_hold_what_comes_out():
-    envs = pgpong.make_vec(2)
+@pytest.mark.parametrize("more", [False, True])
+def test_spaces_hold_what_comes_out(more):
+    envs = pgpong.make_vec(2, stay=more, current=more)
+    assert envs.action_space.nvec.tolist() == [3, 3] if more else [2, 2]
     observations, _ = envs.reset(seed=0)
     assert observations in envs.observation_space
     assert observations[0] in envs.single_observation_space

@@ -5,15 +5,16 @@ import pytest
 
 from pgpong.config import from_recipe
 from pgpong.learning.court import ascend, blur, fold, learnt, pair
-from pgpong.learning.policy import Policy, probability_of_up
+from pgpong.learning.policy import Policy
 from pgpong.learning.policy_gradient import make_optimizer, update
 from tests.learning.test_policy_gradient import make_batch
 
 PIXELS = 6400
 
 
-def paired_policy(hidden=8, planes=1, dtype="float64", sign=-1):
-    policy = Policy.initialise(np.random.default_rng(0), hidden, planes * PIXELS, fan_in=40, dtype=dtype)
+def paired_policy(hidden=8, planes=1, dtype="float64", sign=-1, may_stay=False):
+    rng = np.random.default_rng(0)
+    policy = Policy.initialise(rng, hidden, planes * PIXELS, fan_in=40, dtype=dtype, may_stay=may_stay)
     pair(policy, sign)
     return policy
 
@@ -33,7 +34,13 @@ def test_upside_down_the_paired_policy_says_the_opposite(planes):
     _, turned = policy.forward(upside_down(x))
     assert np.abs(z).min() > 0.01
     np.testing.assert_allclose(turned, -z, rtol=1e-10)
-    np.testing.assert_allclose(probability_of_up(turned), 1 - probability_of_up(z), atol=1e-10)
+
+
+def test_upside_down_up_and_down_change_places_and_staying_is_as_likely():
+    policy, x = paired_policy(may_stay=True), random_frames()
+    P, turned = (np.exp(policy.log_probabilities(*policy.forward(f))) for f in (x, upside_down(x)))
+    assert np.ptp(P, axis=0).min() > 0.01
+    np.testing.assert_allclose(turned, P[:, [1, 0, 2]], atol=1e-10)
 
 
 def test_upside_down_a_paired_critic_says_the_same():
@@ -43,15 +50,16 @@ def test_upside_down_a_paired_critic_says_the_same():
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_the_folded_gradient_is_the_slope_by_what_is_learnt(sign):
-    """By numerical differentiation of Σ dz z, with the second half of the units following the first."""
-    policy, x = paired_policy(sign=sign), random_frames()
-    dz = np.random.default_rng(2).standard_normal(len(x))
+    """By numerical differentiation of Σ dz z + ds s; the second half of the units follows the first."""
+    policy, x = paired_policy(sign=sign, may_stay=True), random_frames()
+    dz, ds = np.random.default_rng(2).standard_normal((2, len(x)))
     h, _ = policy.forward(x)
-    gradients = fold(policy.backward(x, h, dz), sign)
+    gradients = fold(policy.backward(x, h, dz, ds), sign)
 
     def objective():
         pair(policy, sign)
-        return float(dz @ policy.forward(x)[1])
+        h, z = policy.forward(x)
+        return float(dz @ z + ds @ (h @ policy.parameters["W2_stay"]))
 
     rng, size = np.random.default_rng(3), 1e-6
     for name, W in learnt(policy, mirror=True).items():
@@ -75,16 +83,15 @@ def test_an_unmirrored_network_is_learnt_whole():
 
 def test_updates_keep_pairs_paired_to_the_bit():
     config = from_recipe("fast", hidden=8, mirror=True)
-    policy = paired_policy(dtype="float32")
+    policy = paired_policy(dtype="float32", may_stay=True)
     before = policy.W1.copy()
     optimizer, rng = make_optimizer(policy, config), np.random.default_rng(3)
     for _ in range(3):
         update(policy, optimizer, make_batch(pixels=PIXELS, policy=policy), config, rng)
     assert not np.array_equal(policy.W1[:4], before[:4])
-    after = Policy(policy.W1.copy(), policy.W2.copy())
+    after = policy.copy()
     pair(after, -1)
-    assert np.array_equal(policy.W1, after.W1)
-    assert np.array_equal(policy.W2, after.W2)
+    assert all(np.array_equal(W, after.parameters[name]) for name, W in policy.parameters.items())
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -104,6 +111,7 @@ def test_fold_runs_on_any_namespace_of_the_array_api_standard():
     xp = pytest.importorskip("array_api_strict")
     rng = np.random.default_rng(4)
     gradients = {"W1": rng.standard_normal((4, PIXELS)), "W2": rng.standard_normal(4)}
+    gradients["W2_stay"] = rng.standard_normal(4)
     there = fold({name: xp.asarray(g) for name, g in gradients.items()}, -1, xp)
     for name, expected in fold(gradients, -1).items():
         np.testing.assert_array_equal(np.asarray(there[name]), expected)

@@ -10,7 +10,13 @@ from pgpong.errors import NonFiniteError
 from pgpong.learning.court import pair
 from pgpong.learning.critic import Critic
 from pgpong.learning.policy import Policy
-from pgpong.learning.policy_gradient import advantages, explained_variance, make_optimizer, update
+from pgpong.learning.policy_gradient import (
+    advantages,
+    explained_variance,
+    make_optimizer,
+    update,
+    worth,
+)
 from pgpong.learning.returns import discounted_returns, generalised_advantages
 from pgpong.state import new_state
 from tests.learning.test_policy_gradient import make_batch, make_policy
@@ -30,7 +36,7 @@ class Ascent:
 
 
 def make_critic(config=CONFIG):
-    network = make_policy()
+    network = make_policy(hidden=20)  # with fewer there are frames at which none fires
     return Critic(network, make_optimizer(network, config))
 
 
@@ -89,12 +95,12 @@ def test_an_update_measures_advantages_from_what_the_critic_said_before():
     )
     raw = generalised_advantages(batch.rewards, batch.ends, values, config.gamma, config.gae_lambda)
     A = (raw - raw.mean()) / raw.std()
-    np.testing.assert_allclose(advantages(batch, config, values), A, rtol=1e-9)
+    np.testing.assert_allclose(advantages(batch, config, worth(batch, config, values)), A, rtol=1e-9)
     expected = make_policy()
     h, z = expected.forward(batch.frames)
     p = 1 / (1 + np.exp(-z))
-    ratio = np.where(batch.up, p, 1 - p) / 0.5  # as likely it was when it was played
-    dz = np.where(np.where(A > 0, ratio > 1.2, ratio < 0.8), 0.0, ratio * A * (batch.up - p))
+    ratio = np.where(batch.actions, p, 1 - p) / 0.5  # as likely it was when it was played
+    dz = np.where(np.where(A > 0, ratio > 1.2, ratio < 0.8), 0.0, ratio * A * (batch.actions - p))
     gradients = expected.backward(batch.frames, h, dz / len(dz))
     norm = np.sqrt(sum((g**2).sum() for g in gradients.values()))
     shorter = min(1, config.max_grad_norm / norm)
@@ -104,14 +110,47 @@ def test_an_update_measures_advantages_from_what_the_critic_said_before():
     stats = update(policy, make_optimizer(policy, config), batch, config, np.random.default_rng(0), critic)
     for name, W in expected.parameters.items():
         np.testing.assert_allclose(policy.parameters[name], W, rtol=1e-7, atol=1e-10)
-    assert stats.explained == pytest.approx(explained_variance(returns_of(batch), values))
+    assert stats.explained == pytest.approx(explained_variance(raw + values, values))
     assert not np.array_equal(critic.values(batch.frames), values)  # it has learnt
+
+
+def cut(batch):
+    """Cut the batch after the third step of its last rally."""
+    return batch[np.arange(len(batch) - 2)]
+
+
+def test_what_is_not_known_yet_is_worth_what_the_critic_says():
+    batch, config = cut(make_batch()), from_recipe("fast", gamma=0.5, gae_lambda=0.5)
+    assert np.flatnonzero(batch.waits).tolist() == [len(batch) - 1]
+    values = np.linspace(-1, 1, len(batch))
+    *_, before_last, last, waiting = worth(batch, config, values)
+    a, b, c = values[-3:]
+    # By equation 16: δ = r + γ V' - V, with nothing won yet, and δ + γλ δ' of the step before.
+    assert waiting == 0
+    assert last == pytest.approx(0.5 * c - b)
+    assert before_last == pytest.approx((0.5 * b - a) + 0.25 * (0.5 * c - b))
+    whole = make_batch()
+    same = worth(whole, config, np.append(values, [0, 0]))[: len(batch) - 3]
+    np.testing.assert_allclose(worth(batch, config, values)[: len(batch) - 3], same)
+
+
+def test_a_step_that_waits_is_not_learnt_from():
+    def weights(change):
+        batch = cut(make_batch())
+        if change:  # what it did, and how likely that was, is nothing to the update
+            batch.actions[-1] = 1 - batch.actions[-1]
+            batch.logp[-1] = -5.0
+        policy, critic = make_policy(), make_critic()
+        update(policy, make_optimizer(policy, CONFIG), batch, CONFIG, np.random.default_rng(0), critic)
+        return policy.W1.tobytes() + critic.network.W1.tobytes()
+
+    assert weights(change=False) == weights(change=True)
 
 
 def test_a_mirrored_critic_stays_mirrored():
     config = from_recipe("fast", hidden=8, mirror=True, critic=True)
     state = new_state(config, find_game(config.env))
-    batch = make_batch(pixels=6400, policy=state.agent.policy)
+    batch = make_batch(pixels=12800, policy=state.agent.policy)
     update(state.agent.policy, state.optimizer, batch, config, state.rng, state.critic)
     network = state.critic.network
     after = Policy(network.W1.copy(), network.W2.copy())

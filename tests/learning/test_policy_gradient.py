@@ -10,23 +10,28 @@ from pgpong.config import from_recipe
 from pgpong.errors import NonFiniteError
 from pgpong.learning.batch import Batch
 from pgpong.learning.optimizers import RMSProp
-from pgpong.learning.policy import Policy, log_probability, probability_of_up
-from pgpong.learning.policy_gradient import make_optimizer, norm_of, surrogate, update
+from pgpong.learning.policy import Policy, log_probabilities, log_probability, sample
+from pgpong.learning.policy_gradient import by_logits, make_optimizer, norm_of, surrogate, update
 
 
 def make_batch(n=60, pixels=24, seed=0, policy=None):
-    """Make a batch of rallies of five steps, three rallies an episode."""
+    """Make a batch of rallies of five steps, three rallies an episode; without a policy, of coin flips."""
     rng = np.random.default_rng(seed)
     x = rng.integers(-1, 2, (n, pixels)).astype(np.float64)
-    up = rng.random(n) < 0.5
+    log_p = np.full((n, 2), -math.log(2)) if policy is None else log_p_of(policy, x)
+    actions = rng.integers(0, log_p.shape[1], n)
     ends = np.arange(n) % 5 == 4
     rewards = np.where(ends, rng.choice([-1.0, 1.0], n), 0.0)
-    z = np.zeros(n) if policy is None else policy.forward(x)[1]
-    return Batch(csr_array(x), up, log_probability(z, up), rewards, ends, np.arange(n) // 15)
+    return Batch(csr_array(x), actions, log_probability(log_p, actions), rewards, ends, np.arange(n) // 15)
 
 
-def make_policy(dtype="float64", hidden=7, pixels=24):
-    return Policy.initialise(np.random.default_rng(5), hidden, pixels, fan_in=10, dtype=dtype)
+def log_p_of(policy, x):
+    return policy.log_probabilities(*policy.forward(x))
+
+
+def make_policy(dtype="float64", hidden=7, pixels=24, may_stay=False):
+    rng = np.random.default_rng(5)
+    return Policy.initialise(rng, hidden, pixels, fan_in=10, dtype=dtype, may_stay=may_stay)
 
 
 def the_2016_update(W1, W2, cache, episodes, gamma=0.99, decay=0.99, rate=1e-4, epsilon=1e-5):
@@ -69,7 +74,7 @@ def test_karpathy_recipe_equals_the_2016_formulas_over_three_updates():
     cache = {name: np.zeros_like(W) for name, W in expected.items()}
     for seed in range(3):
         batch = make_batch(seed=seed, policy=policy)
-        steps = list(zip(batch.frames.toarray(), batch.up, batch.rewards, strict=True))
+        steps = list(zip(batch.frames.toarray(), batch.actions == 1, batch.rewards, strict=True))
         episodes = [steps[start : start + 15] for start in range(0, len(steps), 15)]
         expected = the_2016_update(expected["W1"], expected["W2"], cache, episodes)
         update(policy, optimizer, batch, config, np.random.default_rng(seed))
@@ -77,63 +82,83 @@ def test_karpathy_recipe_equals_the_2016_formulas_over_three_updates():
             np.testing.assert_allclose(policy.parameters[name], W, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_surrogate_derivative_equals_autograd(reduction):
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(0)
-    n = 200
-    z, A, up = rng.normal(0, 2, n), rng.standard_normal(n), rng.random(n) < 0.5
-    old = log_probability(z + rng.normal(0, 0.3, n), up)
-    config = from_recipe("fast", mirror=False, reduction=reduction, entropy=0.05, clip=0.2)
-    dz, entropy, kl, clipped = surrogate(z, up, old, A, config)
+def logits(n, may_stay, seed=0):
+    rng = np.random.default_rng(seed)
+    z = rng.normal(0, 2, n)
+    return z, rng.normal(0, 2, n) if may_stay else None
 
-    logits = torch.tensor(z, requires_grad=True)
-    policy = torch.distributions.Bernoulli(logits=logits)
-    ratio = torch.exp(policy.log_prob(torch.tensor(up.astype(float))) - torch.tensor(old))
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("may_stay", [False, True])
+def test_surrogate_derivative_equals_autograd(reduction, may_stay):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    n = 200
+    z, s = logits(n, may_stay)
+    A, actions = rng.standard_normal(n), rng.integers(0, 2 + may_stay, n)
+    old = log_probability(log_probabilities(z + rng.normal(0, 0.3, n), s), actions)
+    config = from_recipe("fast", mirror=False, reduction=reduction, entropy=0.05, clip=0.2)
+    dl, entropy, kl, clipped = surrogate(log_probabilities(z, s), actions, old, A, config)
+
+    parts = [torch.tensor(part, requires_grad=True) for part in (z, s) if part is not None]
+    powers = torch.stack([-parts[0] / 2, parts[0] / 2, *parts[1:]], 1)
+    policy = torch.distributions.Categorical(logits=powers)
+    ratio = torch.exp(policy.log_prob(torch.tensor(actions)) - torch.tensor(old))
     a = torch.tensor(A)
     each = torch.minimum(ratio * a, torch.clamp(ratio, 0.8, 1.2) * a) + 0.05 * policy.entropy()
     getattr(each, reduction)().backward()
-    np.testing.assert_allclose(dz, logits.grad.numpy(), rtol=1e-9, atol=1e-15)
+    for derivative, part in zip(by_logits(dl), parts, strict=False):
+        np.testing.assert_allclose(derivative, part.grad.numpy(), rtol=1e-9, atol=1e-14)
     assert entropy == pytest.approx(policy.entropy().mean().item())
     assert kl == pytest.approx((ratio - 1 - torch.log(ratio)).mean().item())
     assert 0 < clipped < 1
 
 
-def test_surrogate_derivative_equals_finite_differences():
+@pytest.mark.parametrize("may_stay", [False, True])
+def test_surrogate_derivative_equals_finite_differences(may_stay):
     rng = np.random.default_rng(1)
     n, step = 200, 1e-6
-    z, A, up = rng.normal(0, 2, n), rng.standard_normal(n), rng.random(n) < 0.5
-    old = log_probability(z + rng.normal(0, 0.3, n), up)
+    z, s = logits(n, may_stay)
+    A, actions = rng.standard_normal(n), rng.integers(0, 2 + may_stay, n)
+    old = log_probability(log_probabilities(z + rng.normal(0, 0.3, n), s), actions)
 
-    def objective(z):
-        p = 1 / (1 + np.exp(-z))
-        ratio = np.where(up, p, 1 - p) / np.exp(old)
-        entropy = -p * np.log(p) - (1 - p) * np.log(1 - p)
+    def objective(z, s):
+        powers = [np.exp(-z / 2), np.exp(z / 2), *([] if s is None else [np.exp(s)])]
+        P = np.stack(powers, axis=1) / sum(powers)[:, None]
+        ratio = P[np.arange(n), actions] / np.exp(old)
+        entropy = -(P * np.log(P)).sum(axis=1)
         return np.minimum(ratio * A, np.clip(ratio, 0.8, 1.2) * A) + 0.05 * entropy
 
-    numeric = (objective(z + step) - objective(z - step)) / (2 * step)
     config = from_recipe("fast", mirror=False, reduction="sum", entropy=0.05, clip=0.2)
-    dz, _, _, clipped = surrogate(z, up, old, A, config)
-    np.testing.assert_allclose(dz, numeric, rtol=1e-6, atol=1e-8)
+    dl, _, _, clipped = surrogate(log_probabilities(z, s), actions, old, A, config)
+    dz, ds = by_logits(dl)
+    slope = (objective(z + step, s) - objective(z - step, s)) / (2 * step)
+    np.testing.assert_allclose(dz, slope, rtol=1e-6, atol=1e-8)
+    if may_stay:
+        slope = (objective(z, s + step) - objective(z, s - step)) / (2 * step)
+        np.testing.assert_allclose(ds, slope, rtol=1e-6, atol=1e-8)
+    else:
+        assert ds is None
     assert 0 < clipped < 1
 
 
 def test_without_a_clip_and_at_ratio_one_the_derivative_is_advantage_times_error():
-    z, A, up = np.array([0.3, -2.0]), np.array([1.5, -0.7]), np.array([True, False])
-    dz, *_ = surrogate(z, up, log_probability(z, up), A, from_recipe("karpathy"))
-    np.testing.assert_allclose(dz, A * (up - probability_of_up(z)), rtol=1e-15)
+    z, A, actions = np.array([0.3, -2.0]), np.array([1.5, -0.7]), np.array([1, 0])
+    log_p = log_probabilities(z)
+    dl, *_ = surrogate(log_p, actions, log_probability(log_p, actions), A, from_recipe("karpathy"))
+    np.testing.assert_allclose(by_logits(dl)[0], A * (actions - 1 / (1 + np.exp(-z))), rtol=1e-14)
 
 
-def test_an_action_that_paid_becomes_likelier_and_one_that_cost_less_likely():
-    policy = make_policy()
+@pytest.mark.parametrize("may_stay", [False, True])
+def test_an_action_that_paid_becomes_likelier_and_one_that_cost_less_likely(may_stay):
+    policy = make_policy(may_stay=may_stay)
     batch = make_batch(policy=policy)
-    before = probability_of_up(policy.forward(batch.frames)[1])
+    before = log_probability(log_p_of(policy, batch.frames), batch.actions)
     config = from_recipe("fast", mirror=False, passes=1, minibatches=1, entropy=0.0)
     update(policy, make_optimizer(policy, config), batch, config, np.random.default_rng(0))
-    after = probability_of_up(policy.forward(batch.frames)[1])
+    change = log_probability(log_p_of(policy, batch.frames), batch.actions) - before
     paid = np.repeat(batch.rewards[batch.ends], 5) > 0
-    toward_the_action = (after - before) * np.where(batch.up, 1, -1)
-    assert toward_the_action[paid].mean() > 0 > toward_the_action[~paid].mean()
+    assert change[paid].mean() > 0 > change[~paid].mean()
 
 
 def test_passes_stop_where_the_policy_has_moved_too_far():
@@ -220,23 +245,23 @@ def test_norm_is_the_length_of_all_arrays_together():
     assert norm_of({"a": np.array([[3.0]]), "b": np.array([0.0, 4.0])}) == 5.0
 
 
+@pytest.mark.parametrize("may_stay", [False, True])
 @pytest.mark.parametrize("recipe", ["fast", "karpathy"])
-def test_a_toy_is_solved(recipe):
-    """A point for up where pixel 0 is lit and for down where pixel 1 is, else a point lost."""
+def test_a_toy_is_solved(recipe, may_stay):
+    """A point for one action where its pixel is lit, else a point lost."""
     rng = np.random.default_rng(0)
     config = from_recipe(recipe, mirror=False, learning_rate=1e-2)
-    policy = make_policy("float32", hidden=32, pixels=16)
+    policy = make_policy("float32", hidden=32, pixels=16, may_stay=may_stay)
     optimizer = make_optimizer(policy, config)
-    n = 100
+    n, number = 100, 2 + may_stay
     for _ in range(40):
-        lit = rng.integers(0, 2, n)
+        lit = rng.integers(0, number, n)
         x = np.eye(16, dtype=np.float32)[lit]
-        _, z = policy.forward(csr_array(x))
-        up = rng.random(n) < probability_of_up(z)
-        rewards = np.where(up == (lit == 0), 1.0, -1.0)
-        batch = Batch(
-            csr_array(x), up, log_probability(z, up), rewards, np.ones(n, bool), np.zeros(n, np.int64)
-        )
+        log_p = log_p_of(policy, csr_array(x))
+        actions = sample(np.exp(log_p), rng)
+        rewards = np.where(actions == lit, 1.0, -1.0)
+        logp = log_probability(log_p, actions)
+        batch = Batch(csr_array(x), actions, logp, rewards, np.ones(n, bool), np.zeros(n, np.int64))
         update(policy, optimizer, batch, config, rng)
-    p = probability_of_up(policy.forward(np.eye(16, dtype=np.float32)[:2])[1])
-    assert p[0] > 0.9 > 0.1 > p[1]
+    P = np.exp(log_p_of(policy, np.eye(16, dtype=np.float32)[:number]))
+    assert np.diag(P).min() > 0.9

@@ -87,7 +87,7 @@ def test_a_neuron_alone_has_its_statistics(agent):
     assert f"{neurons.order().tolist().index(3) + 1} of 12" in text
     low, high = left.child_axes[0].images[0].get_clim()
     assert low == -high
-    assert middle.child_axes[0].get_title() == "mean difference frame when it fires"
+    assert middle.child_axes[0].get_title() == "mean of what it sees when it fires"
 
 
 def test_evolution_shows_one_row_a_neuron_and_one_column_an_agent():

@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 
 from pgpong.envs.emulator import Emulator
 from pgpong.envs.game import EMULATOR_ACTIONS, find_game
-from pgpong.envs.preprocess import BACKGROUND_COLOUR, PICTURE_SHAPE, SCREEN_SHAPE, difference_frame, picture
+from pgpong.envs.preprocess import BACKGROUND_COLOURS, PICTURE_SHAPE, SCREEN_SHAPE, difference_frame, picture
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
 from pgpong.plots.games import OPPONENT, PLAYER, occupancy, play_rally, restore_pictures
@@ -23,7 +23,7 @@ def pictures():
     for action in np.random.default_rng(0).integers(0, 2, 400):
         emulator.step(EMULATOR_ACTIONS[action])
         emulator.read_screen(screen)
-        seen.append(picture(screen, BACKGROUND_COLOUR))
+        seen.append(picture(screen, BACKGROUND_COLOURS))
     return np.array(seen[2:])
 
 
@@ -68,7 +68,7 @@ def test_each_step_of_a_rally_gets_its_discounted_point():
         assert [scene.step for scene in played.scenes] == list(
             range(played.first_step, played.first_step + n)
         )
-        expected = [agent.probability_of_up(scene.difference[None])[0] for scene in played.scenes]
+        expected = [agent.probabilities(scene.difference[None])[0, 1] for scene in played.scenes]
         assert played.probability == pytest.approx(expected)
     # Standardised over the game: the same scale and shift for all its steps.
     slope = np.diff(first.advantages) / np.diff(first.returns)

@@ -90,18 +90,24 @@ def test_a_number_out_of_range_is_named():
             check_neuron(number, 12)
 
 
-def test_the_same_seed_brings_the_same_rallies_without_the_flash():
+def test_the_same_seed_brings_the_same_rallies_of_ball_and_paddles():
     agent = make_agent()
     a, b, c = (play_rallies(agent, 2, 200, seed) for seed in (0, 0, 1))
     assert (a.frames != b.frames).nnz == 0
-    assert a.up.tolist() == b.up.tolist() != c.up.tolist()
+    assert a.actions.tolist() == b.actions.tolist() != c.actions.tolist()
     assert a.ends[-1]
     assert a.rewards[a.ends].all()
     assert 0 < np.diff(a.frames.indptr).max() < 100  # ball and paddles, never a whole screen
 
 
-def test_an_agent_that_sees_more_than_difference_frames_cannot_play():
+def test_an_agent_that_sees_the_current_picture_plays():
+    batch = play_rallies(make_agent(inputs=2), 2, 100)
+    assert batch.frames.shape[1] == 12800
+    assert batch.frames[:, 6400:].data.min() == 1  # where ball and paddles are
+
+
+def test_an_agent_that_sees_what_no_game_shows_cannot_play():
     with pytest.raises(
-        SettingError, match=r"sees 12,800 pixels, the game shows 6,400, so it cannot play: take"
+        SettingError, match=r"sees 19,200 pixels, the game shows 6,400, so it cannot play: take"
     ):
-        play_rallies(make_agent(inputs=2))
+        play_rallies(make_agent(inputs=3))

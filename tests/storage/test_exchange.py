@@ -184,7 +184,7 @@ def test_an_imported_agent_plays_as_the_2016_script_did(tmp_path):
     frames = np.random.default_rng(1).choice(np.int8([-1, 0, 1]), (50, 80, 80), p=[0.002, 0.996, 0.002])
     expected = probability_in_2016(W1, W2, frames)
     assert np.ptp(expected) > 0.3
-    np.testing.assert_allclose(imported.probability_of_up(frames), expected, rtol=1e-12)
+    np.testing.assert_allclose(imported.probabilities(frames)[:, 1], expected, rtol=1e-12)
 
 
 def test_the_environment_of_a_save_can_be_named(tmp_path):

@@ -53,7 +53,7 @@ def test_a_game_plays_back_scene_by_scene(agent, tmp_path, env_id):
 def test_scenes_equal_a_single_game(agent):
     env = pgpong.make(render_mode="rgb_array")
     observation, _ = env.reset(seed=5)
-    scenes = play(Playback(GAME), 5, lambda difference: (int(difference.sum() > 0), 0.5))
+    scenes = play(Playback(GAME), 5, lambda scene: (int(scene.difference.sum() > 0), 0.5, None))
     for _, scene in zip(range(200), scenes, strict=False):
         assert (scene.difference == observation).all()
         assert (scene.screen == env.render()).all()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pgpong.storage.replay import DOWN, STAY, UP
+from pgpong.actions import DOWN, STAY, UP
 from pgpong.viewing import watching
 from pgpong.viewing.playback import Scene
 from pgpong.viewing.watching import ARROW_DOWN, ARROW_UP, CLOSE, ESCAPE, LAG, RELEASE, SPEEDS, Controls
@@ -61,7 +61,9 @@ def scenes(viewer, steps, late=None):
         viewer.now += (late or {}).get(step, 0.0)
         nothing = np.zeros((80, 80), np.int8)
         screen = np.zeros((210, 160, 3), np.uint8)
-        yield Scene(screen, nothing, 0.5, UP, (0, 0), step, 4 * step, ended=step == steps - 1)
+        yield Scene(
+            screen, nothing, 0.5, UP, (0, 0), step, 4 * step, ended=step == steps - 1, picture=nothing
+        )
 
 
 @pytest.fixture

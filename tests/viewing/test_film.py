@@ -27,7 +27,7 @@ BARE = Look(overlay=False)
 
 def scenes(env="ALE/Pong-v5", steps=60):
     """The beginning of a game."""
-    return list(islice(play(Playback(find_game(env)), 0, lambda difference: (1, 0.75)), steps))
+    return list(islice(play(Playback(find_game(env)), 0, lambda scene: (1, 0.75, None)), steps))
 
 
 def read_mp4(path):

@@ -182,13 +182,13 @@ def test_sixteen_colours_are_set_with_their_own_codes():
 
 
 def test_the_panel_says_what_was_promised(scenes):
-    scene = replace(scenes[-1], probability=0.75, score=(3, 12), step=160)
+    scene = replace(scenes[-1], probability=0.75, stay=0.15, score=(3, 12), step=160)
     terminal = Emulated(80, 24)
     controls = Controls(paused=True, speed_level=0, greedy=True)
     terminal.feed(encode(compose(scene, "night best", controls, (80, 24), Depth.MANY), None, Depth.MANY))
     text = "\n".join(terminal.screen.display)
     for expected in ("night best", "score 3 : 12", "step  160", "speed x0.125 paused", "up    0.75  greedy",
-                     "█" * 15, "the network sees", controls.help):  # fmt: skip
+                     "█" * 15, "stay  0.15", "the network sees", controls.help):  # fmt: skip
         assert expected in text, expected
 
 

@@ -23,7 +23,7 @@ from pgpong.viewing.playback import Playback, play
 @pytest.fixture(scope="module")
 def scene():
     """A moment with the ball in play."""
-    scenes = play(Playback(find_game("ALE/Pong-v5")), 0, lambda difference: (1, 0.75))
+    scenes = play(Playback(find_game("ALE/Pong-v5")), 0, lambda scene: (1, 0.75, None))
     return next(scene for scene in scenes if scene.step == 40)
 
 
@@ -72,8 +72,8 @@ def test_the_bar_is_as_long_as_up_is_probable(scene, p):
 @pytest.mark.parametrize(
     "change",
     [
-        {"score": (3, 20)}, {"step": 1234}, {"probability": 0.1}, {"probability": None}, {"action": 0},
-        {"action": None, "ended": True}, {"score": (21, 0), "ended": True},
+        {"score": (3, 20)}, {"step": 1234}, {"probability": 0.1}, {"probability": None}, {"stay": 0.2},
+        {"action": 0}, {"action": None, "ended": True}, {"score": (21, 0), "ended": True},
     ],
 )  # fmt: skip
 def test_whatever_changes_is_seen(scene, change):

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pgpong.actions import DOWN, STAY, UP
 from pgpong.agent import Agent
 from pgpong.envs.game import find_game
 from pgpong.errors import FileFormatError, RunError
 from pgpong.storage.files import write_atomically
-from pgpong.storage.replay import DOWN, STAY, UP
 from pgpong.storage.run import Run, find_agent
 from pgpong.viewing import watching
 from pgpong.viewing.playback import Playback

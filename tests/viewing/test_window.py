@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pygame
@@ -13,7 +14,7 @@ from pgpong.errors import SettingError
 from pgpong.viewing.colours import CAME, GONE
 from pgpong.viewing.playback import Playback, Scene, agent_player, play
 from pgpong.viewing.watching import ARROW_DOWN, ARROW_UP, CLOSE, ESCAPE, REDRAW, RELEASE, Controls, watch
-from pgpong.viewing.window import GROUND, INK, SIZE, Window
+from pgpong.viewing.window import FAINT, GROUND, INK, SIZE, Window
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,7 @@ def scene(step=0, probability=0.25):
     rng = np.random.default_rng(1)
     screen = rng.integers(0, 256, (210, 160, 3), np.uint8)
     difference = rng.integers(-1, 2, (80, 80), np.int8)
-    return Scene(screen, difference, probability, 1, (3, 12), step, 4 * step, ended=False)
+    return Scene(screen, difference, probability, 1, (3, 12), step, 4 * step, ended=False, picture=difference)
 
 
 def screenshot():
@@ -93,6 +94,8 @@ def test_the_bar_is_as_long_as_up_is_probable(window):
     for probability, expected in ((0.25, 60), (0.0, 0), (None, 0)):
         window.draw(scene(probability=probability), "", Controls())
         assert length() == expected
+    window.draw(replace(scene(probability=0.25), stay=0.5), "", Controls())
+    assert (length(), count(screenshot()[405, 680:920], FAINT)) == (60, 120)
     window.draw(scene(probability=1.0), "", Controls())
     assert length() == 239  # the mark of one half is on it
 

@@ -1,0 +1,3 @@
+"""What can be done at each step, by an agent or a person."""
+
+DOWN, UP, STAY = 0, 1, 2  # the agent of 2016 only ever moves
