@@ -1,7 +1,7 @@
 """What each ingredient of the recipe fast is worth: it is taken out, three seeds each, and the table printed.
 
-    python benchmarks/ablation.py --updates 250 --seeds 1 2 3
-    python benchmarks/ablation.py --updates 250 --seeds 1 2 3 no-critic no-mirror
+    python benchmarks/ablation.py --updates 300 --seeds 1 2 3
+    python benchmarks/ablation.py --updates 300 --seeds 1 2 3 no-critic no-mirror
 
 Runs lie under runs/ as ablation-NAME-seedN and stay there: what was trained is not trained again, and a run
 that was interrupted goes on. One run at a time, for each uses all cores. Scores are means over the last 100
@@ -21,8 +21,11 @@ GAMES = 100
 TARGETS = (0, 15)
 VARIANTS = {
     "fast": ("the recipe", ()),
+    "no-stay": ("two actions", ("--no-stay",)),
+    "no-current": ("difference frames alone", ("--no-current",)),
+    "neither": ("two actions and difference frames alone", ("--no-stay", "--no-current")),
     "no-critic": ("returns in place of a critic's advantages", ("--no-critic",)),
-    "lambda-97": ("advantages that trust the critic, λ = 0.97", ("--gae-lambda", "0.97")),
+    "lambda-1": ("the critic a baseline alone, λ = 1", ("--gae-lambda", "1")),
     "no-mirror": ("200 units of their own in place of 100 pairs", ("--no-mirror",)),
     "no-blur": ("W1 starts as white noise", ("--blur", "0")),
     "six-steps": ("3 passes x 2 minibatches", ("--passes", "3", "--minibatches", "2")),
@@ -31,7 +34,7 @@ VARIANTS = {
     "no-entropy": ("no entropy in the objective", ("--entropy", "0")),
     "no-clip": ("no bound on the ratio, none on the KL divergence", ("--clip", "inf", "--max-kl", "inf")),
     "rmsprop": ("RMSProp", ("--optimizer", "rmsprop")),
-    "decay": ("W1 shrinks, weight decay 0.1", ("--weight-decay", "0.1")),
+    "games": ("64 games, batches twice as large", ("--num-envs", "64")),
     "wide": ("400 hidden units", ("--hidden", "400")),
 }
 
@@ -65,7 +68,7 @@ def final(run: Run) -> str:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(VARIANTS))
-    parser.add_argument("--updates", type=int, default=250, help="of each run, 8,192 steps or so each")
+    parser.add_argument("--updates", type=int, default=300, help="of each run, 4,096 steps or so each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(VARIANTS):

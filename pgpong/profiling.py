@@ -94,7 +94,7 @@ def where_time_goes(config: TrainConfig, game: Game, batches: int = 2) -> dict[s
 
 
 def _profile_learner(config: TrainConfig, state: TrainingState, batches: int) -> Spent:
-    records = train(config, state)
+    records = train(config, state, threads=False)  # or the profiler would not see the critic
     next(records)  # the first batch is of a few short rallies, and nothing is warm
     spent = Spent()
     for _ in range(batches):

@@ -7,6 +7,7 @@ is part of the record of the next update, and forgotten if it is cut short: a re
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from copy import deepcopy
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pgpong.machine import available_cores
 from pgpong.rollout import Episode, Rollout
 from pgpong.state import Progress, TrainingState
 
-SMALLEST_GROUP = 32  # games; smaller groups lose more to each call than turns gain
+SMALLEST_GROUP = 16  # games; smaller groups lose more to each call than turns gain
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,14 @@ def train(
     state: TrainingState,
     should_stop: Callable[[], bool] = lambda: False,
     tell: Callable[[str], None] = warnings.warn,
+    *,
+    threads: bool = True,
 ) -> Iterator[Record]:
     """Train `state` in place and yield a record after each update, for ever or until `should_stop`.
 
     Whenever a record comes out, `state` stands at the boundary after its update. `should_stop` is asked at
     every step; a batch that it cuts short is forgotten. `tell` gets a line where the open games of a resumed
-    training cannot be had back.
+    training cannot be had back. With `threads`, policy and critic learn at the same time.
 
     Raises:
         NonFiniteError: the numbers went out of bounds in this update.
@@ -76,6 +79,7 @@ def train(
     # BLAS threads would take the cores from the emulator's, and their number changes the last bit of a sum.
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))
+        beside = stack.enter_context(ThreadPoolExecutor(1)) if threads else None
         envs = [stack.enter_context(closing(env)) for env in make_groups(config)]
         length = config.batch_steps, config.episodes_per_game
         rollout = Rollout(envs, state.rng, *length, state.games, cut=config.critic)
@@ -88,7 +92,7 @@ def train(
                 return
             began = time.perf_counter()
             settings = config.at(progress.step)
-            stats = update(policy, state.optimizer, played.batch, settings, state.rng, state.critic)
+            stats = update(policy, state.optimizer, played.batch, settings, state.rng, state.critic, beside)
             update_seconds = time.perf_counter() - began
             record = Record(
                 stats,

@@ -1,5 +1,7 @@
 """A critic foretells returns, so that a step is judged by what came of it beyond what was to be expected."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,7 +23,19 @@ class Critic:
         """Return V (n,) for frames x (n, pixels)."""
         return np.asarray(self.network.forward(x)[1], np.float64)
 
-    def learn(self, x: Array, returns: npt.NDArray[np.float64], config: TrainConfig) -> None:
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # looked for, and named, by the update
+    def learn(
+        self,
+        x: Array,
+        returns: npt.NDArray[np.float64],
+        parts: Iterable[npt.NDArray[np.int64]],
+        config: TrainConfig,
+    ) -> None:
+        """Take a step for each of `parts`, row numbers of frames x (n, pixels) and returns R (n,)."""
+        for rows in parts:
+            self.step(x[rows], returns[rows], config)
+
+    def step(self, x: Array, returns: npt.NDArray[np.float64], config: TrainConfig) -> None:
         """Take one step down the mean of (R - V)² / 2 for frames x (n, pixels) and returns R (n,)."""
         network, xp = self.network, self.network.xp
         h, V = network.forward(x)

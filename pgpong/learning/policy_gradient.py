@@ -12,6 +12,7 @@ clip: there ρ is 1, and the derivative by the logit is A (y - p), with y = 1 fo
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,11 +85,13 @@ def update(
     config: TrainConfig,
     rng: np.random.Generator,
     critic: Critic | None = None,
+    beside: Executor | None = None,
 ) -> UpdateStats:
     """Improve `policy` in place by `config.passes` passes over `batch`; stop early at `config.max_kl`.
 
     Advantages are returns less what `critic`, which learns as well, foretold; without one, returns. The
-    critic learns the returns that stand behind its advantages: with λ below 1 they are part forecast.
+    critic learns the returns that stand behind its advantages: with λ below 1 they are part forecast. Neither
+    network needs the other meanwhile, so the critic may learn `beside` the policy; that changes no result.
 
     Raises:
         NonFiniteError: a reward, logit, gradient, weight or running mean is NaN or infinite.
@@ -103,7 +106,10 @@ def update(
         explained = explained_variance(returns, values[known])
     A = advantages(batch, config, raw)
     seen: list[tuple[float, float, float, float]] = []
-    for rows in minibatches(len(batch), config, rng):
+    parts = list(minibatches(len(batch), config, rng))
+    if critic and beside:
+        learning = beside.submit(critic.learn, batch.frames, returns, parts, config)
+    for rows in parts:
         part = batch[rows]
         h, z = policy.forward(part.frames)
         log_p = policy.log_probabilities(h, z)
@@ -121,10 +127,9 @@ def update(
         if norm > config.max_grad_norm:
             gradients = {name: g * (config.max_grad_norm / norm) for name, g in gradients.items()}
         ascend(policy, optimizer, gradients, config, sign=-1)
-        if critic:
-            critic.learn(part.frames, returns[rows], config)
     _require_finite_learner(policy, optimizer)
     if critic:
+        learning.result() if beside else critic.learn(batch.frames, returns, parts, config)
         _require_finite_learner(critic.network, critic.optimizer)
     mean_entropy, _, clip_share, norm = np.mean(seen, axis=0).tolist()
     passes = len(seen) / min(config.minibatches, len(batch))

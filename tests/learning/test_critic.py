@@ -1,5 +1,7 @@
 """The critic: its step against numerical differentiation, what it comes to, what it is to an update."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -49,7 +51,7 @@ def test_a_step_is_down_the_slope_of_the_squared_error():
     critic = Critic(make_policy(), Ascent())
     returns = returns_of(batch)
     before = {name: W.copy() for name, W in critic.network.parameters.items()}
-    critic.learn(batch.frames, returns, from_recipe("fast", learning_rate=1.0, mirror=False))
+    critic.step(batch.frames, returns, from_recipe("fast", learning_rate=1.0, mirror=False))
     steps = {name: W - before[name] for name, W in critic.network.parameters.items()}
 
     def loss():
@@ -74,7 +76,7 @@ def test_it_comes_to_foretell_the_returns_of_a_batch():
     batch = make_batch()
     critic = make_critic()
     for _ in range(500):
-        critic.learn(batch.frames, returns_of(batch), CONFIG)
+        critic.step(batch.frames, returns_of(batch), CONFIG)
     assert explained_variance(returns_of(batch), critic.values(batch.frames)) > 0.95
 
 
@@ -157,6 +159,26 @@ def test_a_mirrored_critic_stays_mirrored():
     pair(after, 1)
     assert np.array_equal(network.W1, after.W1)
     assert np.array_equal(network.W2, after.W2)
+
+
+def test_beside_the_policy_it_learns_the_same():
+    def weights(beside):
+        policy, critic = make_policy(), make_critic()
+        optimizer, rng = make_optimizer(policy, CONFIG), np.random.default_rng(0)
+        for _ in range(3):
+            update(policy, optimizer, make_batch(policy=policy), CONFIG, rng, critic, beside)
+        return policy.W1.tobytes() + critic.network.W1.tobytes()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert weights(pool) == weights(None)
+
+
+def test_what_goes_wrong_beside_the_policy_is_told():
+    batch, critic = make_batch(), make_critic()
+    critic.network.parameters["W1"] = critic.network.W1[:, :5]
+    policy = make_policy()
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="dimension"):
+        update(policy, make_optimizer(policy, CONFIG), batch, CONFIG, np.random.default_rng(0), critic, pool)
 
 
 def test_a_critic_out_of_bounds_is_found():
