@@ -12,12 +12,14 @@ from pgpong.envs.game import Game
 from pgpong.envs.preprocess import PIXELS, observation_shape
 from pgpong.envs.wrappers import make_single
 from pgpong.errors import FileFormatError
+from pgpong.learning.court import is_paired, unfold
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy, sample
 from pgpong.storage.arrays import Arrays, Meta, read_arrays, write_arrays
 from pgpong.storage.game_meta import GAME_KEYS, pack_game, unpack_game
 
 FORMAT = "pgpong model 1"
+MIRRORED = ", mirrored"  # the file has the first half of the hidden units; the others are their mirror images
 
 # Keys of the metadata that begin so are free: how the agent came about; what a training needs to go on.
 PROVENANCE = "provenance."
@@ -71,15 +73,18 @@ class Agent:
         """Return one with weights of its own: a training changes its agent's in place."""
         return Agent(self.policy.copy(), self.game, dict(self.provenance))
 
-    def save(self, path: str | Path, *, half: bool = False) -> None:
-        """Write the agent to one .npz file; with `half`, its weights in half precision.
+    def save(self, path: str | Path, *, small: bool = False) -> None:
+        """Write the agent to one .npz file; if `small`, in half precision, and of mirrored units one half.
 
         Raises:
             NonFiniteError: a weight is NaN or infinite; nothing is written.
             DiskError: the system refused to write.
         """
         meta, arrays = self.pack()
-        if half:
+        if small:
+            if is_paired(self.policy, sign=-1):
+                meta["network"] = f"{meta['network']}{MIRRORED}"
+                arrays = {name: array[: len(array) // 2] for name, array in arrays.items()}
             arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
         write_arrays(Path(path), meta, arrays)
 
@@ -150,7 +155,11 @@ def _unpack_policy(path: Path, meta: Meta, arrays: Arrays) -> Policy:
     weights = {name: arrays.get(name, np.empty(0)) for name in names}
     W1, W2 = weights["W1"], weights["W2"]
     pixels = W1.shape[1] if W1.ndim == 2 and W1.shape[1] == 2 * PIXELS else PIXELS
-    for key, value in _requirements(pixels, W2.size, len(names) == 3).items():
+    mirrored = str(meta.get("network")).endswith(MIRRORED)
+    expected = _requirements(pixels, 2 * W2.size if mirrored else W2.size, len(names) == 3)
+    if mirrored:
+        expected["network"] = f"{expected['network']}{MIRRORED}"
+    for key, value in expected.items():
         if meta.get(key) != value:
             raise FileFormatError(
                 f"{path}: the agent was made for {key} {meta.get(key)!r}, not for {value!r}"
@@ -162,7 +171,8 @@ def _unpack_policy(path: Path, meta: Meta, arrays: Arrays) -> Policy:
         raise FileFormatError(f"{path}: weights of dtypes {_list(dtypes)} do not fit together")
     # Half precision is for storing, not for computing.
     dtype = np.float32 if dtypes[0] == np.float16 else dtypes[0]
-    return Policy(**{name: np.asfortranarray(W, dtype) for name, W in weights.items()})
+    policy = Policy(**{name: np.asfortranarray(W, dtype) for name, W in weights.items()})
+    return unfold(policy, sign=-1) if mirrored else policy
 
 
 def _list(values: list[Any]) -> str:

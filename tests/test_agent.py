@@ -11,8 +11,9 @@ import pytest
 from pgpong.agent import Agent
 from pgpong.envs.game import find_game
 from pgpong.errors import DiskError, FileFormatError, NonFiniteError
+from pgpong.learning.court import is_paired, pair
 from pgpong.learning.policy import Policy
-from pgpong.storage.arrays import write_arrays
+from pgpong.storage.arrays import read_arrays, write_arrays
 from tests.storage.forging import forge, header_text
 
 
@@ -83,13 +84,46 @@ def test_an_agent_travels_between_processes(agent):
 
 def test_half_precision_halves_the_file_and_plays_as_single(agent, tmp_path):
     agent.save(tmp_path / "whole.npz")
-    agent.save(tmp_path / "half.npz", half=True)
+    agent.save(tmp_path / "half.npz", small=True)
     sizes = [(tmp_path / name).stat().st_size for name in ("half.npz", "whole.npz")]
     assert sizes[0] < 0.55 * sizes[1]
     loaded = Agent.load(tmp_path / "half.npz")
     for name, W in loaded.policy.parameters.items():
         assert W.dtype == np.float32
         assert np.allclose(W, agent.policy.parameters[name], rtol=2**-10, atol=1e-7)
+
+
+def test_of_mirrored_units_a_small_file_has_one_half(tmp_path):
+    there = resting_agent()
+    pair(there.policy, sign=-1)
+    there.save(tmp_path / "whole.npz")
+    there.save(tmp_path / "small.npz", small=True)
+    sizes = [(tmp_path / name).stat().st_size for name in ("small.npz", "whole.npz")]
+    assert sizes[0] < 0.3 * sizes[1]
+    assert read_arrays(tmp_path / "small.npz")[0]["network"] == "two-layer ReLU 12800-20-2, mirrored"
+    loaded = Agent.load(tmp_path / "small.npz")
+    for name, W in loaded.policy.parameters.items():
+        assert W.dtype == np.float32
+        assert np.allclose(W, there.policy.parameters[name], rtol=2**-10, atol=1e-7)
+    assert loaded.policy.W1.flags.f_contiguous
+    assert is_paired(loaded.policy, sign=-1)
+    loaded.save(tmp_path / "again.npz", small=True)
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "small.npz").read_bytes()
+    loaded.policy.W1[13, 4040] += 0.5  # a pair no more
+    loaded.save(tmp_path / "again.npz", small=True)
+    assert (tmp_path / "again.npz").stat().st_size > 1.9 * sizes[0]
+    assert np.allclose(Agent.load(tmp_path / "again.npz").policy.W1, loaded.policy.W1, rtol=2**-10)
+
+
+def test_a_mirrored_file_that_does_not_fit_is_refused(tmp_path):
+    there = resting_agent()
+    pair(there.policy, sign=-1)
+    there.save(tmp_path / "small.npz", small=True)
+    meta, arrays = read_arrays(tmp_path / "small.npz")
+    for change in ({"W1": arrays["W1"][:9]}, {"W2": arrays["W2"][:9]}, {"W2_stay": arrays["W2_stay"][:9]}):
+        write_arrays(tmp_path / "forged.npz", meta, {**arrays, **change})
+        with pytest.raises(FileFormatError, match=r"made for network|do not fit together"):
+            Agent.load(tmp_path / "forged.npz")
 
 
 WORKER = """

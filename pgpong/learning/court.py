@@ -3,6 +3,7 @@
 Arrays are weights whose columns are pixels: one or more pictures of `PICTURE_SHAPE`, one after the other.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,24 @@ def pair(network: Policy, sign: int) -> None:
     if network.may_stay:
         W2_stay = network.parameters["W2_stay"]
         W2_stay[half:] = W2_stay[:half]
+
+
+def is_paired(network: Policy, sign: int) -> bool:
+    """Tell whether the second half of the hidden units are mirror images of the first, to the bit."""
+    if network.W2.shape[0] % 2 or network.W1.shape[1] % math.prod(PICTURE_SHAPE):
+        return False
+    paired = network.copy()
+    pair(paired, sign)
+    return all(bool(network.xp.all(paired.parameters[name] == W)) for name, W in network.parameters.items())
+
+
+def unfold(half: Policy, sign: int) -> Policy:
+    """Make a mirrored network of the first half of its hidden units."""
+    xp = half.xp
+    twice = {name: xp.concat([W.T, W.T], axis=-1).T for name, W in half.parameters.items()}
+    network = Policy(**twice, xp=xp)
+    pair(network, sign)
+    return network
 
 
 def fold(gradients: Arrays, sign: int, xp: Namespace = np) -> Arrays:
