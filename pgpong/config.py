@@ -98,9 +98,9 @@ class TrainConfig:
 
     # In the course of a training
     anneal_steps: int = _setting(
-        3_000_000, "steps over which step size and entropy's weight fall; 0: never", low=0
+        1_500_000, "steps over which step size and entropy's weight fall; 0: never", low=0
     )
-    anneal_to: float = _setting(0.05, "share of themselves that they fall to, 0 to 1", low=0)
+    anneal_to: float = _setting(0.1, "share of themselves that they fall to, 0 to 1", low=0)
 
     # How the best agent is found: 32 games after 1,000 are about 3% of the time, whatever the recipe
     evaluate_every: int = _setting(1000, "episodes from one evaluation to the next; 0: none", low=0)

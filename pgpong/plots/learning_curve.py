@@ -94,7 +94,7 @@ def curve(*runs: AnyRun, against: str = "episodes", reference: bool = True, ax: 
 def training(run: AnyRun, *, against: str = "updates", columns: int = 4, ax: Axes | None = None) -> Figure:
     """Draw what one reads when a run does not learn, on one sheet of eight panels.
 
-    Score; entropy beside that of a coin toss; KL divergence, share of clipped steps, passes done; gradient
+    Score; entropy beside that of chance; KL divergence, share of clipped steps, passes done; gradient
     norm; the norms of both layers beside what they were at the start; speed. Thin is each update, thick the
     mean of the last 20; dotted are the bounds that the settings set.
 
@@ -252,8 +252,9 @@ def _score(ax: Axes, x: Floats, history: History) -> None:
 def _entropy(ax: Axes, x: Floats, history: History) -> None:
     _heading(ax, "entropy of the policy")
     _thin_and_thick(ax, x, history.updates["entropy"], style.BLUE)
-    _bound(ax, math.log(2), "a coin toss")
-    ax.set_ylim(0, 0.78)
+    chance, name = (math.log(3), "a throw of three") if history.config.stay else (math.log(2), "a coin toss")
+    _bound(ax, chance, name)
+    ax.set_ylim(0, 1.13 * chance)
     ax.set_ylabel("nats", fontsize="x-small")
 
 
