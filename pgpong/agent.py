@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pgpong.envs.game import Game
 from pgpong.envs.preprocess import PIXELS, observation_shape
+from pgpong.envs.vector import PongVectorEnv
 from pgpong.envs.wrappers import make_single
 from pgpong.errors import FileFormatError
 from pgpong.learning.court import is_paired, unfold
@@ -68,6 +69,11 @@ class Agent:
     def make(self, render_mode: str | None = None) -> gymnasium.Env[npt.NDArray[np.int8], np.int64]:
         """Make a single game as the agent plays it: it sees these observations and takes these actions."""
         return make_single(self.game, render_mode, stay=self.policy.may_stay, current=self.sees_current)
+
+    def make_vec(self, num_envs: int, num_workers: int = 0) -> PongVectorEnv:
+        """Make many games likewise, played by `num_workers` processes; 0 means one for each core."""
+        kind = {"stay": self.policy.may_stay, "current": self.sees_current}
+        return PongVectorEnv(self.game, num_envs, num_workers, **kind)
 
     def copy(self) -> "Agent":
         """Return one with weights of its own: a training changes its agent's in place."""
@@ -166,20 +172,14 @@ def _unpack_policy(path: Path, meta: Meta, arrays: Arrays) -> Policy:
             )
     shapes, dtypes = ([getattr(W, what) for W in weights.values()] for what in ("shape", "dtype"))
     if shapes != [(W2.size, pixels), *[(W2.size,)] * (len(names) - 1)] or not W2.size:
-        raise FileFormatError(f"{path}: weights of shapes {_list(shapes)} do not fit together")
+        raise FileFormatError(
+            f"{path}: weights of shapes {' and '.join(map(str, shapes))} do not fit together"
+        )
     if len(set(dtypes)) > 1 or dtypes[0] not in (np.float16, np.float32, np.float64):
-        raise FileFormatError(f"{path}: weights of dtypes {_list(dtypes)} do not fit together")
+        raise FileFormatError(
+            f"{path}: weights of dtypes {' and '.join(map(str, dtypes))} do not fit together"
+        )
     # Half precision is for storing, not for computing.
     dtype = np.float32 if dtypes[0] == np.float16 else dtypes[0]
     policy = Policy(**{name: np.asfortranarray(W, dtype) for name, W in weights.items()})
     return unfold(policy, sign=-1) if mirrored else policy
-
-
-def _list(values: list[Any]) -> str:
-    """Write values out.
-
-    >>> _list([1, 2, 3])
-    '1, 2 and 3'
-    """
-    *most, last = map(str, values)
-    return f"{', '.join(most)} and {last}"

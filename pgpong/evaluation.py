@@ -16,7 +16,6 @@ from scipy.special import stdtrit
 from threadpoolctl import threadpool_limits
 
 from pgpong.agent import Agent
-from pgpong.envs.vector import PongVectorEnv
 from pgpong.envs.worker import IDLE
 from pgpong.errors import SettingError
 from pgpong.rollout import FIRST_VALIDATION_SEED
@@ -166,7 +165,7 @@ def play_once(
     scores, steps, screens = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
     running = np.ones(n, np.bool_)
     played: list[npt.NDArray[np.int64]] = []
-    with closing(PongVectorEnv(game, n, num_workers, current=agent.sees_current)) as env:
+    with closing(agent.make_vec(n, num_workers)) as env:
         observations, _ = env.reset(seed=seed)
         while running.any():
             if should_stop():

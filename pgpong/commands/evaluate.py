@@ -22,7 +22,7 @@ from pgpong.storage.run import find_agent, run_of
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of the first game")
 @click.option("--sampled", is_flag=True, help="only with actions sampled from the policy")
-@click.option("--greedy", is_flag=True, help="only with the likelier action each time")
+@click.option("--greedy", is_flag=True, help="only with the likeliest action each time")
 @click.option("--replays", type=click.Path(path_type=Path), help="keep best, worst, latest here [the run's]")
 @click.option("--json", "as_json", is_flag=True, help="print all figures as JSON")
 def command(

@@ -43,7 +43,7 @@ _UPDATE_EVERY = 30  # pictures, of the progress line
 @click.option("--out", type=click.Path(path_type=Path), help="the .mp4 or .gif file to write [in films/]")
 @click.option("--episodes", type=click.IntRange(min=1), help="games to play [1]")
 @click.option("--seed", type=click.IntRange(0, FIRST_TRAINING_SEED - 1), help="of the first game [0]")
-@click.option("--greedy", is_flag=True, help="take the likelier action instead of sampling")
+@click.option("--greedy", is_flag=True, help="take the likeliest action instead of sampling")
 @click.option(
     "--overlay/--no-overlay",
     default=True,

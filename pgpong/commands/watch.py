@@ -40,7 +40,7 @@ q      quit
 @click.argument("agent", default="")
 @viewer_option
 @click.option("--seed", type=click.IntRange(0, FIRST_TRAINING_SEED - 1), help="of the first game [0]")
-@click.option("--greedy", is_flag=True, help="take the likelier action instead of sampling")
+@click.option("--greedy", is_flag=True, help="take the likeliest action instead of sampling")
 @click.option("--episodes", type=click.IntRange(min=1), help="games to play [until q]")
 @click.option("--follow", is_flag=True, help="take up each new checkpoint of a run that trains")
 @click.option(

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
 from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array, Arrays, Namespace
@@ -23,6 +22,8 @@ def blur(W1: npt.NDArray[Any], width: float) -> npt.NDArray[Any]:
     Of white noise each pixel says something of its own; blurred, it says much the same as its neighbours,
     so that what is learnt of a ball here holds for a ball one pixel further.
     """
+    from scipy.ndimage import gaussian_filter  # a tenth of a second that only the start of a training needs
+
     pictures = W1.reshape(len(W1), -1, *PICTURE_SHAPE)
     blurred: npt.NDArray[Any] = gaussian_filter(pictures, (0, 0, width, width)).reshape(W1.shape)
     blurred *= W1.std() / blurred.std()

@@ -62,7 +62,8 @@ def worth(
     """
     if values is None:
         return discounted_returns(batch.rewards, batch.ends, config.gamma)
-    rewards, ends = np.where(batch.waits, values, batch.rewards), batch.ends | batch.waits
+    waits = batch.waits
+    rewards, ends = np.where(waits, values, batch.rewards), batch.ends | waits
     return generalised_advantages(rewards, ends, values, config.gamma, config.gae_lambda)
 
 
@@ -107,8 +108,9 @@ def update(
     A = advantages(batch, config, raw)
     seen: list[tuple[float, float, float, float]] = []
     parts = list(minibatches(len(batch), config, rng))
-    if critic and beside:
-        learning = beside.submit(critic.learn, batch.frames, returns, parts, config)
+    learning = (
+        beside.submit(critic.learn, batch.frames, returns, parts, config) if critic and beside else None
+    )
     for rows in parts:
         part = batch[rows]
         h, z = policy.forward(part.frames)
@@ -129,7 +131,10 @@ def update(
         ascend(policy, optimizer, gradients, config, sign=-1)
     _require_finite_learner(policy, optimizer)
     if critic:
-        learning.result() if beside else critic.learn(batch.frames, returns, parts, config)
+        if learning:
+            learning.result()
+        else:
+            critic.learn(batch.frames, returns, parts, config)
         _require_finite_learner(critic.network, critic.optimizer)
     mean_entropy, _, clip_share, norm = np.mean(seen, axis=0).tolist()
     passes = len(seen) / min(config.minibatches, len(batch))

@@ -11,7 +11,6 @@ from threadpoolctl import threadpool_limits
 
 from pgpong.agent import Agent
 from pgpong.envs.preprocess import PICTURE_SHAPE, PIXELS
-from pgpong.envs.vector import PongVectorEnv
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
 from pgpong.rollout import Rollout
@@ -83,7 +82,7 @@ def play_rallies(agent: Agent, games: int = GAMES, steps: int = STEPS, seed: int
         )
     with (
         threadpool_limits(1),
-        closing(PongVectorEnv(agent.game, games, current=agent.sees_current)) as env,
+        closing(agent.make_vec(games)) as env,
     ):  # the cores are the emulator's
         played = Rollout([env], np.random.default_rng(seed), steps).play(agent.policy)
     assert played is not None  # nobody stops it
