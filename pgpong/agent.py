@@ -13,6 +13,7 @@ from pgpong.envs.preprocess import PIXELS, observation_shape
 from pgpong.envs.vector import PongVectorEnv
 from pgpong.envs.wrappers import make_single
 from pgpong.errors import FileFormatError
+from pgpong.learning.backend import find_backend
 from pgpong.learning.court import is_paired, unfold
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy, sample
@@ -47,8 +48,9 @@ class Agent:
 
     def probabilities(self, observations: npt.NDArray[np.int8]) -> npt.NDArray[np.floating[Any]]:
         """Return those of down, up and, if it may stay, staying (n, 2 or 3) for n observations."""
-        h, z = self.policy.forward(sparse_frames(observations))
-        P: npt.NDArray[np.floating[Any]] = np.exp(np.asarray(self.policy.log_probabilities(h, z)))
+        policy = self.policy
+        h, z = policy.forward(policy.see(sparse_frames(observations)))
+        P: npt.NDArray[np.floating[Any]] = np.exp(policy.backend.to_numpy(policy.log_probabilities(h, z)))
         return P
 
     def act(
@@ -78,6 +80,17 @@ class Agent:
     def copy(self) -> "Agent":
         """Return one with weights of its own: a training changes its agent's in place."""
         return Agent(self.policy.copy(), self.game, dict(self.provenance))
+
+    def to(self, device: str, backend: str | None = None) -> "Agent":
+        """Return one whose policy computes on a device: cpu, cuda, cuda:1 or mps.
+
+        `backend` is numpy, torch or cupy; None means numpy on the CPU and torch elsewhere.
+
+        Raises:
+            SettingError: the library is not installed, or has no such device here.
+        """
+        found = find_backend(backend or ("numpy" if device == "cpu" else "torch"), device)
+        return Agent(self.policy.to(found), self.game, dict(self.provenance))
 
     def save(self, path: str | Path, *, small: bool = False) -> None:
         """Write the agent to one .npz file; if `small`, in half precision, and of mirrored units one half.
@@ -111,7 +124,8 @@ class Agent:
             **pack_game(self.game),
             **{f"{PROVENANCE}{key}": value for key, value in self.provenance.items()},
         }
-        return meta, {name: np.asarray(array) for name, array in self.policy.parameters.items()}
+        to_numpy = self.policy.backend.to_numpy
+        return meta, {name: to_numpy(array) for name, array in self.policy.parameters.items()}
 
     @classmethod
     def unpack(cls, path: Path, meta: Meta, arrays: Arrays) -> "Agent":

@@ -260,10 +260,9 @@ class Games:
         """Choose an action for each game and begin the step."""
         began = time.perf_counter()
         x = sparse_frames(self._observations)
-        h, z = policy.forward(x)
-        log_p = policy.log_probabilities(h, z)
-        require_finite("a logit", log_p, policy.xp)
-        log_p = np.asarray(log_p)
+        h, z = policy.forward(policy.see(x))
+        log_p = policy.backend.to_numpy(policy.log_probabilities(h, z))
+        require_finite("a logit", log_p)
         self._begin_episodes(self._ended)
         actions = sample(np.exp(log_p), self.rng)
         self.env.step_async(actions, seed=self._seed.tolist())

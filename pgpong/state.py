@@ -11,6 +11,7 @@ from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.envs.game import Game
 from pgpong.envs.preprocess import observation_shape
+from pgpong.learning.backend import NUMPY, Backend
 from pgpong.learning.court import blur, pair
 from pgpong.learning.critic import Critic
 from pgpong.learning.optimizers import Optimizer
@@ -68,13 +69,13 @@ class TrainingState:
         self.games = games
 
 
-def new_state(config: TrainConfig, game: Game) -> TrainingState:
-    """Begin a training: weights drawn, running means at zero, nothing played."""
+def new_state(config: TrainConfig, game: Game, backend: Backend = NUMPY) -> TrainingState:
+    """Begin a training: weights drawn, the same on any backend, running means at zero, nothing played."""
     rng = np.random.default_rng(config.seed)
-    policy = _draw(config, rng, sign=-1, may_stay=config.stay)
+    policy = _draw(config, rng, sign=-1, may_stay=config.stay).to(backend)
     critic = None
     if config.critic:
-        network = _draw(config, rng, sign=1)
+        network = _draw(config, rng, sign=1).to(backend)
         critic = Critic(network, make_optimizer(network, config))
     return TrainingState(Agent(policy, game), make_optimizer(policy, config), rng, critic)
 

@@ -33,7 +33,7 @@ def blur(W1: npt.NDArray[Any], width: float) -> npt.NDArray[Any]:
 def learnt(network: Policy, mirror: bool) -> Arrays:
     """Return what is learnt of a network: of a mirrored one the first half of the hidden units, as views."""
     half = network.W2.shape[0] // 2 if mirror else None
-    return {name: W[:half] for name, W in network.parameters.items()}
+    return {name: W[:half, ...] for name, W in network.parameters.items()}
 
 
 def ascend(network: Policy, optimizer: Optimizer, gradients: Arrays, config: TrainConfig, sign: int) -> None:

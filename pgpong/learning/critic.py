@@ -21,26 +21,26 @@ class Critic:
 
     def values(self, x: Array) -> npt.NDArray[np.float64]:
         """Return V (n,) for frames x (n, pixels)."""
-        return np.asarray(self.network.forward(x)[1], np.float64)
+        return self.network.backend.to_numpy(self.network.forward(x)[1]).astype(np.float64)
 
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # looked for, and named, by the update
     def learn(
         self,
         x: Array,
-        returns: npt.NDArray[np.float64],
-        parts: Iterable[npt.NDArray[np.int64]],
+        returns: Array,
+        parts: Iterable[Array],
         config: TrainConfig,
     ) -> None:
         """Take a step for each of `parts`, row numbers of frames x (n, pixels) and returns R (n,)."""
         for rows in parts:
-            self.step(x[rows], returns[rows], config)
+            self.step(self.network.backend.pick(x, rows), returns[rows], config)
 
-    def step(self, x: Array, returns: npt.NDArray[np.float64], config: TrainConfig) -> None:
+    def step(self, x: Array, returns: Array, config: TrainConfig) -> None:
         """Take one step down the mean of (R - V)² / 2 for frames x (n, pixels) and returns R (n,)."""
         network, xp = self.network, self.network.xp
         h, V = network.forward(x)
-        error = xp.asarray(returns, dtype=V.dtype) - V
-        gradients = network.backward(x, h, error / len(V))
+        error = returns - V
+        gradients = network.backward(x, h, error / V.shape[0])
         if config.mirror:
             gradients = fold(gradients, 1, xp)
         ascend(network, self.optimizer, gradients, config, sign=1)

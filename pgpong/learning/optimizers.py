@@ -60,7 +60,7 @@ class Adam:
         self.state = {
             "mean": {name: xp.zeros_like(p) for name, p in parameters.items()},
             "mean_square": {name: xp.zeros_like(p) for name, p in parameters.items()},
-            "steps": {name: xp.zeros(()) for name in parameters},
+            "steps": {name: xp.zeros((), dtype=xp.float64) for name in parameters},
         }
 
     def step(self, parameters: Arrays, gradients: Arrays, learning_rate: float) -> None:

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pgpong.actions import DOWN, STAY, UP
-from pgpong.learning.backend import Array, Arrays, Namespace
+from pgpong.learning.backend import Array, Arrays, Backend, Namespace, backend_of
+from pgpong.learning.frames import Frames
 
 
 class Policy:
@@ -28,14 +29,16 @@ class Policy:
 
     With W2_stay (hidden,) it has a second logit, that of staying.
 
-    `x` is a batch of frames (n, pixels), dense or sparse; everything is computed in the dtype of W1.
+    `x` is a batch of frames (n, pixels), dense or as `see` returns them; everything is computed in the dtype
+    of W1. `xp` is the library whose arrays the weights are: numpy, or another of the array API standard.
     """
 
     def __init__(self, W1: Array, W2: Array, xp: Namespace = np, W2_stay: Array | None = None) -> None:
         self.parameters: Arrays = {"W1": W1, "W2": W2}
         if W2_stay is not None:
             self.parameters["W2_stay"] = W2_stay
-        self.xp = xp
+        self.backend = backend_of(xp, W1)
+        self.xp = self.backend.xp
 
     @classmethod
     def initialise(
@@ -65,6 +68,17 @@ class Policy:
         """Return one with weights of its own."""
         weights = {name: self.xp.asarray(W, copy=True) for name, W in self.parameters.items()}
         return Policy(**weights, xp=self.xp)
+
+    def to(self, backend: Backend) -> "Policy":
+        """Return one with the same weights on another backend; on its own, itself."""
+        if backend == self.backend:
+            return self
+        weights = {name: backend.asarray(self.backend.to_numpy(W)) for name, W in self.parameters.items()}
+        return Policy(**weights, xp=backend.xp)
+
+    def see(self, frames: Frames) -> Array:
+        """Bring sparse frames (n, pixels) to where the weights are."""
+        return self.backend.frames(frames, like=self.W1)
 
     @property
     def W1(self) -> Array:
@@ -115,8 +129,7 @@ def log_probabilities(z: Array, s: Array | None = None, xp: Namespace = np) -> A
 
 def one_hot(actions: Array, of: Array, xp: Namespace = np) -> Array:
     """Return 1 where an action was taken (n,) and 0 elsewhere, in shape and dtype of `of` (n, actions)."""
-    numbers = xp.arange(of.shape[1])
-    return xp.astype(xp.asarray(actions)[:, None] == numbers[None, :], of.dtype)
+    return xp.astype(xp.stack([actions == action for action in range(of.shape[1])], axis=1), of.dtype)
 
 
 def log_probability(log_p: Array, actions: Array, xp: Namespace = np) -> Array:

@@ -12,7 +12,7 @@ clip: there ρ is 1, and the derivative by the logit is A (y - p), with y = 1 fo
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,26 +99,33 @@ def update(
     """
     require_finite("a reward", batch.rewards)
     require_finite("an observation", batch.frames.data)
-    values = critic.values(batch.frames) if critic else None
+    backend = policy.backend
+    x = policy.see(batch.frames)
+    values = critic.values(x) if critic else None
     raw, explained = worth(batch, config, values), None
     if values is not None:
         known = ~batch.waits
+        x = backend.pick(x, backend.asarray(np.flatnonzero(known)))
         batch, raw, returns = batch[known], raw[known], (raw + values)[known]
         explained = explained_variance(returns, values[known])
     A = advantages(batch, config, raw)
+    # From here on everything is where the weights are.
+    actions = backend.asarray(batch.actions)
+    logp, A = (backend.asarray(column, like=policy.W2) for column in (batch.logp, A))
+    parts = [backend.asarray(rows) for rows in minibatches(len(batch), config, rng)]
+    learning: Future[None] | None = None
+    if critic:
+        critics = x, backend.asarray(returns, like=policy.W2), parts, config
+        learning = beside.submit(critic.learn, *critics) if beside else None
     seen: list[tuple[float, float, float, float]] = []
-    parts = list(minibatches(len(batch), config, rng))
-    learning = (
-        beside.submit(critic.learn, batch.frames, returns, parts, config) if critic and beside else None
-    )
     for rows in parts:
-        part = batch[rows]
-        h, z = policy.forward(part.frames)
+        part = backend.pick(x, rows)
+        h, z = policy.forward(part)
         log_p = policy.log_probabilities(h, z)
         require_finite("a logit", log_p, policy.xp)
-        played = part.actions, part.logp
-        dl, mean_entropy, kl, clip_share = surrogate(log_p, *played, A[rows], config, policy.xp)
-        gradients = policy.backward(part.frames, h, *by_logits(dl))
+        played = actions[rows], logp[rows], A[rows]
+        dl, mean_entropy, kl, clip_share = surrogate(log_p, *played, config, policy.xp)
+        gradients = policy.backward(part, h, *by_logits(dl))
         if config.mirror:
             gradients = fold(gradients, -1, policy.xp)
         norm = norm_of(gradients, policy.xp)
@@ -134,7 +141,7 @@ def update(
         if learning:
             learning.result()
         else:
-            critic.learn(batch.frames, returns, parts, config)
+            critic.learn(*critics)
         _require_finite_learner(critic.network, critic.optimizer)
     mean_entropy, _, clip_share, norm = np.mean(seen, axis=0).tolist()
     passes = len(seen) / min(config.minibatches, len(batch))
@@ -168,7 +175,6 @@ def surrogate(
     its log-probability when it was played, advantages. The KL divergence is estimated by the mean of
     ρ - 1 - log ρ (J. Schulman, "Approximating KL Divergence").
     """
-    A, logp = xp.asarray(A, dtype=log_p.dtype), xp.asarray(logp, dtype=log_p.dtype)
     P, H = xp.exp(log_p), entropy(log_p, xp)
     log_ratio = log_probability(log_p, actions, xp) - logp
     ratio = xp.exp(log_ratio)
@@ -177,7 +183,7 @@ def surrogate(
     dl = weight[:, None] * (one_hot(actions, log_p, xp) - P)
     dl = dl - config.entropy * P * (log_p + H[:, None])  # ∂H/∂l = -P (log P + H)
     if config.reduction == "mean":
-        dl = dl / len(A)
+        dl = dl / A.shape[0]
     kl = xp.mean(ratio - 1 - log_ratio)
     clip_share = xp.mean(xp.astype(clipped, A.dtype))
     return dl, float(xp.mean(H)), float(kl), float(clip_share)

@@ -17,6 +17,7 @@ from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.envs.game import Game
 from pgpong.errors import FileFormatError
+from pgpong.learning.backend import NUMPY, Array, Backend
 from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.policy import Policy
 from pgpong.rollout import BOOKS, Columns
@@ -42,12 +43,14 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
     scores = np.array(progress.pop("scores"), np.int64)
     words = {**state.rng_state["state"], **{name: state.rng_state[name] for name in REST_OF_WORD}}
     meta |= _named(TRAINING, progress | _named(GENERATOR, words))
-    arrays |= _learning_arrays(state) | {SCORES: scores} | _named(GAMES, state.games)
+    to_numpy = state.agent.policy.backend.to_numpy
+    arrays |= {name: to_numpy(array) for name, array in _learning_arrays(state).items()}
+    arrays |= {SCORES: scores} | _named(GAMES, state.games)
     write_arrays(path, meta, arrays)
 
 
-def load_checkpoint(path: Path, config: TrainConfig, game: Game) -> TrainingState:
-    """Read a training of the settings `config` back.
+def load_checkpoint(path: Path, config: TrainConfig, game: Game, backend: Backend = NUMPY) -> TrainingState:
+    """Read a training of the settings `config` back, whatever backend it was on before.
 
     Raises:
         FileFormatError: the file is damaged, holds no training, or was made with other settings.
@@ -60,8 +63,8 @@ def load_checkpoint(path: Path, config: TrainConfig, game: Game) -> TrainingStat
         raise FileFormatError(
             f"{path} has {len(agent.policy.W2)} hidden units, the run's config.toml says {config.hidden}"
         )
-    state = new_state(config, game)
-    state.agent = agent
+    state = new_state(config, game, backend)
+    state.agent = Agent(agent.policy.to(backend), agent.game, agent.provenance)
     try:
         _restore(state, _under(TRAINING, meta), arrays)
         games = _under(GAMES, arrays)
@@ -75,7 +78,11 @@ def load_checkpoint(path: Path, config: TrainConfig, game: Game) -> TrainingStat
 
 
 def load_newest(
-    paths: Sequence[Path], config: TrainConfig, game: Game, tell: Callable[[str], None]
+    paths: Sequence[Path],
+    config: TrainConfig,
+    game: Game,
+    tell: Callable[[str], None],
+    backend: Backend = NUMPY,
 ) -> TrainingState:
     """Read the first good one of `paths`, the newest first; `tell` gets a line for each one passed over.
 
@@ -85,7 +92,7 @@ def load_newest(
     refusals: list[FileFormatError] = []
     for path in paths:
         try:
-            state = load_checkpoint(path, config, game)
+            state = load_checkpoint(path, config, game, backend)
         except FileFormatError as error:
             refusals.append(error)
         else:
@@ -101,9 +108,9 @@ def _restore(state: TrainingState, training: Meta, arrays: Arrays) -> None:
     if expected.keys() != {name for name in arrays if name.startswith((OPTIMIZER, CRITIC))}:
         raise KeyError(OPTIMIZER)
     for name, array in expected.items():
-        if arrays[name].shape != array.shape:
+        if arrays[name].shape != tuple(array.shape):
             raise ValueError(name)
-        array[...] = arrays[name]
+        array[...] = state.agent.policy.backend.asarray(arrays[name])
     words = _under(GENERATOR, training)
     rest = {name: words.pop(name) for name in REST_OF_WORD}
     state.rng.bit_generator.state = {"bit_generator": "PCG64", "state": words, **rest}
@@ -135,16 +142,16 @@ def _check_games(games: Columns, num_envs: int, policy: Policy) -> None:
         raise ValueError("out of range")
 
 
-def _learning_arrays(state: TrainingState) -> Arrays:
+def _learning_arrays(state: TrainingState) -> dict[str, Array]:
     """Name the optimiser's and the critic's arrays, as they stand in the file; they are not copied."""
     named = _optimizer_arrays(state.optimizer)
     if state.critic:
         critic = state.critic.network.parameters | _optimizer_arrays(state.critic.optimizer)
         named |= _named(CRITIC, critic)
-    return {name: np.asarray(array) for name, array in named.items()}
+    return named
 
 
-def _optimizer_arrays(optimizer: Optimizer) -> Arrays:
+def _optimizer_arrays(optimizer: Optimizer) -> dict[str, Array]:
     return {
         f"{OPTIMIZER}{mean}.{name}": array
         for mean, arrays in optimizer.state.items()
