@@ -13,7 +13,7 @@ from pgpong.envs.preprocess import PIXELS, observation_shape
 from pgpong.envs.vector import PongVectorEnv
 from pgpong.envs.wrappers import make_single
 from pgpong.errors import FileFormatError
-from pgpong.learning.backend import find_backend
+from pgpong.learning.backend import Backend, find_backend
 from pgpong.learning.court import is_paired, unfold
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy, sample
@@ -81,16 +81,16 @@ class Agent:
         """Return one with weights of its own: a training changes its agent's in place."""
         return Agent(self.policy.copy(), self.game, dict(self.provenance))
 
-    def to(self, device: str, backend: str | None = None) -> "Agent":
-        """Return one whose policy computes on a device: cpu, cuda, cuda:1 or mps.
+    def to(self, place: str | Backend) -> "Agent":
+        """Return one whose policy is on a device (cpu, cuda, cuda:1, mps) or a backend.
 
-        `backend` is numpy, torch or cupy; None means numpy on the CPU and torch elsewhere.
+        On the CPU that is numpy, elsewhere torch; `pgpong.learning.backend.find_backend` finds others.
 
         Raises:
-            SettingError: the library is not installed, or has no such device here.
+            SettingError: there is no such device here, or what it needs is not installed.
         """
-        found = find_backend(backend or ("numpy" if device == "cpu" else "torch"), device)
-        return Agent(self.policy.to(found), self.game, dict(self.provenance))
+        backend = find_backend(device=place) if isinstance(place, str) else place
+        return Agent(self.policy.to(backend), self.game, self.provenance)
 
     def save(self, path: str | Path, *, small: bool = False) -> None:
         """Write the agent to one .npz file; if `small`, in half precision, and of mirrored units one half.
@@ -118,7 +118,7 @@ class Agent:
 
     def pack(self) -> tuple[Meta, Arrays]:
         """Return all there is to save: flat metadata and the weights by name."""
-        pixels, hidden = self.policy.W1.shape[1], len(self.policy.W2)
+        hidden, pixels = self.policy.W1.shape
         meta: Meta = {
             **_requirements(pixels, hidden, self.policy.may_stay),
             **pack_game(self.game),

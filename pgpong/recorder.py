@@ -52,7 +52,12 @@ class Recorder:
         self.ending = "crashed"  # what run.json says unless something better comes
         self._repeat = repeat
         self._tell = tell
-        self._session = {"command": command, "start": now(), "first_update": state.progress.update + 1}
+        self._session = {
+            "command": command,
+            "backend": str(state.agent.policy.backend),
+            "start": now(),
+            "first_update": state.progress.update + 1,
+        }
         self._provenance = run.read_provenance()  # with the sessions before this one
         self._best = self._best_so_far()
         self._replays = Shelf(run.folder / "replays", go_on=True)

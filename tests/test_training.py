@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import pgpong
+from pgpong.agent import Agent
 from pgpong.config import from_recipe
 from pgpong.envs.game import find_game
 from pgpong.errors import DiskError, FileFormatError, NonFiniteError, RunError
+from pgpong.learning.policy import Policy
 from pgpong.recorder import Recorder
 from pgpong.state import new_state
 from pgpong.storage.checkpoint import load_checkpoint, save_checkpoint
@@ -106,6 +108,10 @@ def test_a_checkpoint_brings_everything_back(tmp_path):
     assert weights(loaded) == weights(state)
 
 
+def in_float64(policy):
+    return {name: W.astype(np.float64) for name, W in policy.parameters.items()}
+
+
 def test_a_checkpoint_of_other_settings_is_refused_with_the_reason(tmp_path):
     state, _ = run_updates(SMALL, 1)
     save_checkpoint(tmp_path / "a.npz", state)
@@ -115,6 +121,10 @@ def test_a_checkpoint_of_other_settings_is_refused_with_the_reason(tmp_path):
         FileFormatError, match=r"trained on ALE/Pong-v5 \(frameskip 4, sticky 0.25\), .* says Pong-v0"
     ):
         load_checkpoint(tmp_path / "a.npz", SMALL, find_game("Pong-v0"))
+    double = replace(state, agent=Agent(Policy(**in_float64(state.agent.policy)), GAME))
+    save_checkpoint(tmp_path / "double.npz", double)
+    with pytest.raises(FileFormatError, match="weights of float64, a training computes in float32"):
+        load_checkpoint(tmp_path / "double.npz", SMALL, GAME)
     with pytest.raises(FileFormatError, match="holds an agent but no training of these settings"):
         load_checkpoint(tmp_path / "a.npz", replace(SMALL, optimizer="rmsprop"), GAME)
     state.agent.save(tmp_path / "agent.npz")

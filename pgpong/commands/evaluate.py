@@ -1,12 +1,15 @@
 """pgpong evaluate: play games with an agent and report its score."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import click
 
 from pgpong.agent import Agent
-from pgpong.evaluation import ENOUGH, Evaluation, evaluate
+from pgpong.commands.options import backend_options, take_backend
+from pgpong.evaluation import ENOUGH, GAMES_AT_ONCE, Evaluation, evaluate
+from pgpong.fastest import seconds_a_step
 from pgpong.storage.replay import Shelf
 from pgpong.storage.run import find_agent, run_of
 
@@ -24,6 +27,7 @@ from pgpong.storage.run import find_agent, run_of
 @click.option("--sampled", is_flag=True, help="only with actions sampled from the policy")
 @click.option("--greedy", is_flag=True, help="only with the likeliest action each time")
 @click.option("--replays", type=click.Path(path_type=Path), help="keep best, worst, latest here [the run's]")
+@backend_options
 @click.option("--json", "as_json", is_flag=True, help="print all figures as JSON")
 def command(
     agent: str,
@@ -33,6 +37,7 @@ def command(
     greedy: bool,
     replays: Path | None,
     as_json: bool,
+    **place: str | None,
 ) -> None:
     """Play games with AGENT in parallel and report its score: with sampled actions, then with greedy ones.
 
@@ -48,6 +53,8 @@ def command(
     shelf = Shelf(folder, "evaluation-") if folder else None
     keep = shelf.consider if shelf else lambda replay: None
     found = Agent.load(path)
+    seconds = partial(seconds_a_step, found.policy, min(episodes, GAMES_AT_ONCE))
+    found = found.to(take_backend(place, seconds, partial(click.echo, err=True)))
     figures = {}
     if not as_json:
         click.echo(f"{path}, seeds {seed} to {seed + episodes - 1}")

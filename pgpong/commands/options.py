@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from pgpong.config import RECIPES, TrainConfig
+from pgpong.fastest import find_fastest
+from pgpong.learning.backend import BACKENDS, Backend, find_backend
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,6 +22,28 @@ def config_options(command: F) -> F:
         option = click.option(spelling, setting.name, type=_type(setting), default=None, help=_help(setting))
         command = option(command)
     return command
+
+
+def backend_options(command: F) -> F:
+    """Add the choice of where the network is computed."""
+    command = click.option("--device", help="cpu, cuda, cuda:1, mps [the backend's best here]")(command)
+    return click.option(
+        "--backend",
+        type=click.Choice([*BACKENDS, "auto"]),
+        help="library that computes the network; auto: the fastest here [numpy, on a GPU torch]",
+    )(command)
+
+
+def take_backend(
+    options: dict[str, Any], seconds: Callable[[Backend], float], tell: Callable[[str], None]
+) -> Backend:
+    """Take the backend out of parsed options; where it is to be the fastest, that of the fewest `seconds`.
+
+    Raises:
+        SettingError: its library or device is not here.
+    """
+    name, device = options.pop("backend"), options.pop("device")
+    return find_fastest(seconds, device, tell) if name == "auto" else find_backend(name, device)
 
 
 def stop_options(command: F) -> F:

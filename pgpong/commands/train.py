@@ -11,10 +11,11 @@ from typing import Any
 import click
 from rich.console import Console
 
-from pgpong.commands.options import as_flag, config_options, stop_options
+from pgpong.commands.options import as_flag, backend_options, config_options, stop_options, take_backend
 from pgpong.config import TrainConfig, from_recipe
 from pgpong.envs.game import Game, find_game
 from pgpong.errors import SettingError
+from pgpong.fastest import seconds_a_batch
 from pgpong.machine import git_commit, machine, versions
 from pgpong.recorder import Recorder
 from pgpong.reference import find_reference
@@ -37,6 +38,7 @@ tensorboard_option = click.option(
 @click.command("train")
 @click.option("--run", "name", help="name of the run, a folder under runs/ [recipe, date and time]")
 @stop_options
+@backend_options
 @tensorboard_option
 @config_options
 def command(name: str | None, tensorboard: bool, **options: Any) -> int:
@@ -46,13 +48,16 @@ def command(name: str | None, tensorboard: bool, **options: Any) -> int:
     Where a setting has two defaults they are those of the recipes fast and karpathy.
     """
     stop = take_stop_conditions(options)
+    place = {key: options.pop(key) for key in ("backend", "device")}
     config = from_recipe(**{key: value for key, value in options.items() if value is not None})
     if tensorboard:
         check_tensorboard()
+    backend = take_backend(place, partial(seconds_a_batch, config), partial(say, Console()))
     with Signals() as stopped:
         run, config, game = start_run(config, name)
         with RunLock(run.folder):
-            return run_training(run, config, new_state(config, game), stop, stopped, tensorboard)
+            state = new_state(config, game, backend)
+            return run_training(run, config, state, stop, stopped, tensorboard)
 
 
 def take_stop_conditions(options: dict[str, Any]) -> StopConditions:

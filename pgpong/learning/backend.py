@@ -93,12 +93,15 @@ def backend_of(xp: Namespace, array: Array) -> Backend:
     return find_backend(library, device) if library in BACKENDS else Backend(library, xp, device)
 
 
-def find_backend(name: str = "numpy", device: str | None = None) -> Backend:
-    """Find a backend by the name of its library and device: cpu, cuda, cuda:1, mps. None: the best there is.
+def find_backend(name: str | None = None, device: str | None = None) -> Backend:
+    """Find a backend by the name of its library and device: cpu, cuda, cuda:1, mps.
+
+    Without a name it is numpy for the CPU and torch for all else; without a device, the library's best here.
 
     Raises:
         SettingError: there is no such library or device, here or anywhere.
     """
+    name = name or ("numpy" if device in (None, "cpu") else "torch")
     if name not in BACKENDS:
         raise SettingError(f"no backend {name!r}: choose one of {', '.join(BACKENDS)}")
     if name == "numpy":
@@ -108,6 +111,6 @@ def find_backend(name: str = "numpy", device: str | None = None) -> Backend:
     try:
         module = import_module(f"pgpong.learning.{name}_backend")
     except ImportError as error:
-        raise SettingError(f"the backend {name} is not installed: pip install 'pgpong[{name}]'") from error
+        raise SettingError(f"the backend {name} needs pip install 'pgpong[{name}]'") from error
     backend: Backend = module.open_device(device)
     return backend

@@ -44,6 +44,8 @@ class TorchBackend(Backend):
             torch.mps.synchronize()
 
     def _bring(self, array: npt.NDArray[Any]) -> Array:
+        if self.device == "mps" and array.dtype == np.float64:
+            raise SettingError("mps has no float64: --device cpu")
         there = torch.from_numpy(np.ascontiguousarray(array))
         return there.clone() if self.device == "cpu" else there.to(self.device)
 

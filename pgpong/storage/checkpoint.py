@@ -63,8 +63,10 @@ def load_checkpoint(path: Path, config: TrainConfig, game: Game, backend: Backen
         raise FileFormatError(
             f"{path} has {len(agent.policy.W2)} hidden units, the run's config.toml says {config.hidden}"
         )
+    if (dtype := agent.policy.W1.dtype) != np.float32:
+        raise FileFormatError(f"{path} has weights of {dtype}, a training computes in float32")
     state = new_state(config, game, backend)
-    state.agent = Agent(agent.policy.to(backend), agent.game, agent.provenance)
+    state.agent = agent.to(backend)
     try:
         _restore(state, _under(TRAINING, meta), arrays)
         games = _under(GAMES, arrays)

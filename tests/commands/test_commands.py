@@ -118,6 +118,24 @@ def test_a_condition_that_is_met_already_stops_at_once(cli, tiny_run):
     assert (status, "update 3 reached" in out) == (0, True)
 
 
+@pytest.mark.parametrize("verb", ["train", "resume", "evaluate"])
+def test_a_device_that_is_not_there_is_one_line_and_nothing_is_written(cli, tiny_run, verb):
+    before = sorted(tiny_run.parent.rglob("*"))
+    line = one_line_error(cli(verb, "--backend", "numpy", "--device", "cuda"))
+    assert "numpy has no device 'cuda'" in line
+    assert sorted(tiny_run.parent.rglob("*")) == before
+
+
+def test_a_resumed_run_may_change_its_backend_and_says_which_it_had(cli, tiny_run):
+    pytest.importorskip("torch")
+    assert cli("resume", "tiny", "--updates", "4", "--backend", "torch", "--device", "cpu")[0] == 0
+    assert cli("resume", "tiny", "--updates", "5", "--backend", "auto", "--device", "cpu")[0] == 0
+    sessions = json.loads((tiny_run / "run.json").read_text())["sessions"]
+    assert [s["backend"] for s in sessions[:2]] == ["numpy on cpu", "torch on cpu"]
+    assert sessions[2]["backend"] in ("numpy on cpu", "torch on cpu")
+    assert cli("evaluate", "tiny", "--episodes", "1", "--sampled", "--backend", "torch")[0] == 0
+
+
 def test_runs_of_different_environments_are_listed_apart(cli):
     cli("train", "--run", "a", "--updates", "1", *TINY)
     cli("train", "--run", "b", "--env", "PongNoFrameskip-v4", "--updates", "1", *TINY)

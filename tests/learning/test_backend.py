@@ -1,18 +1,28 @@
 """The backends: each agrees with numpy, none is loaded unasked, and what is missing is named."""
 
+import subprocess
+import sys
+from itertools import islice
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from pgpong.agent import Agent
 from pgpong.config import from_recipe
+from pgpong.envs.game import find_game
 from pgpong.envs.preprocess import PIXELS
 from pgpong.errors import SettingError
-from pgpong.learning.backend import NUMPY, Backend, find_backend
+from pgpong.fastest import find_fastest, installed, seconds_a_batch
+from pgpong.learning.backend import BACKENDS, NUMPY, Backend, find_backend
 from pgpong.learning.batch import Batch
 from pgpong.learning.court import pair
 from pgpong.learning.critic import Critic
 from pgpong.learning.policy import Policy
 from pgpong.learning.policy_gradient import make_optimizer, update
+from pgpong.state import new_state
+from pgpong.storage.checkpoint import load_checkpoint, save_checkpoint
+from pgpong.training import train
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
@@ -121,3 +131,95 @@ def test_every_backend_computes_what_numpy_computes(backend, dtype):
             for s in (stats, expected_stats)
         )
         assert figures == pytest.approx(expected_figures, rel=10 * tolerance, abs=10 * tolerance), seed
+
+
+SMALL = from_recipe("fast", seed=3, num_envs=4, num_workers=1, hidden=16, batch_steps=32, evaluate_every=0)
+
+
+@pytest.fixture(scope="module")
+def by_numpy():
+    return fifty_updates(NUMPY)
+
+
+def fifty_updates(backend):
+    """Train for real; return the state and the games that ended."""
+    state = new_state(SMALL, find_game(SMALL.env), backend)
+    records = list(islice(train(SMALL, state), 50))
+    return state, [episode for record in records for episode in record.episodes]
+
+
+def weights_of(state):
+    return state.agent.pack()[1]
+
+
+def test_fifty_updates_from_one_seed_come_to_the_same_on_every_backend(backend, by_numpy):
+    state, episodes = fifty_updates(backend)
+    expected, expected_episodes = by_numpy
+    assert episodes == expected_episodes  # the same actions, hundreds of them a game
+    assert far_apart(weights_of(state), weights_of(expected)) < 1e-4
+
+
+def test_a_training_goes_on_on_another_backend(backend, by_numpy, tmp_path):
+    state, _ = by_numpy
+    save_checkpoint(tmp_path / "numpy.npz", state)
+    there = load_checkpoint(tmp_path / "numpy.npz", SMALL, state.agent.game, backend)
+    assert there.agent.policy.backend == there.critic.network.backend == backend
+    save_checkpoint(tmp_path / "there.npz", there)
+    assert (tmp_path / "there.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()
+    next(train(SMALL, there))
+    assert far_apart(weights_of(there), weights_of(state)) > 1e-4  # it learns
+
+
+def test_an_agent_plays_the_same_on_every_backend(backend):
+    agent = Agent(new_state(SMALL, find_game(SMALL.env)).agent.policy, find_game(SMALL.env))
+    observations = np.random.default_rng(0).integers(-1, 2, (5, 2, 80, 80)).astype(np.int8)
+    there = agent.to(backend)
+    expected = agent.probabilities(observations)
+    np.testing.assert_allclose(there.probabilities(observations), expected, rtol=1e-5)
+    assert agent.to("cpu").policy is agent.policy
+    assert there.to("cpu").policy.backend is NUMPY
+
+
+def test_a_numpy_run_loads_no_gpu_library():
+    code = """
+import sys
+from itertools import islice
+from tests.learning.test_backend import SMALL
+from pgpong import find_game, new_state, train
+list(islice(train(SMALL, new_state(SMALL, find_game(SMALL.env))), 2))
+print([m for m in ("torch", "cupy", "array_api_compat.torch") if m in sys.modules])
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("library", ["torch", "cupy"])
+def test_a_missing_library_is_answered_with_the_command_that_installs_it(library, monkeypatch):
+    monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, f"pgpong.learning.{library}_backend", raising=False)
+    with pytest.raises(SettingError, match=rf"needs pip install 'pgpong\[{library}\]'$"):
+        find_backend(library)
+
+
+def test_an_unknown_backend_or_device_is_answered_with_what_there_is():
+    with pytest.raises(SettingError, match="choose one of numpy, torch, cupy"):
+        find_backend("jax")
+    with pytest.raises(SettingError, match="numpy has no device 'cuda'"):
+        find_backend("numpy", "cuda")
+    pytest.importorskip("torch")
+    with pytest.raises(SettingError, match=r"torch finds no device 'cuda:99' here, only .*cpu"):
+        find_backend(None, "cuda:99")
+
+
+def test_the_fastest_backend_is_chosen_and_the_measurement_told():
+    pytest.importorskip("torch")
+    told = []
+    numpy, *others = installed("cpu")
+    assert numpy is NUMPY
+    for slow in (numpy, *others):
+        seconds = {backend: 1.0 + (backend == slow) for backend in (numpy, *others)}
+        assert find_fastest(lambda backend, s=seconds: s[backend], "cpu", told.append) != slow
+        assert "1e+03 ms" in told[-1]
+        assert "2e+03 ms" in told[-1]
+    assert {backend.name for backend in installed()} <= set(BACKENDS)
+    assert all(0 < seconds_a_batch(SMALL, backend) < 60 for backend in installed())
