@@ -59,6 +59,10 @@ class Backend:
         """Pick frames by an array of row numbers."""
         return self.xp.take(x, rows, axis=0)
 
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Tell whether an error says that memory did not suffice."""
+        return isinstance(error, MemoryError)
+
     def wait(self) -> None:
         """Return when all that was begun here is done."""
 

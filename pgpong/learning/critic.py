@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pgpong.config import TrainConfig
-from pgpong.learning.backend import Array
+from pgpong.learning.backend import Array, Arrays
 from pgpong.learning.court import ascend, fold
 from pgpong.learning.optimizers import Optimizer
+from pgpong.learning.pieces import Pieces, add
 from pgpong.learning.policy import Policy
 
 
@@ -18,10 +19,16 @@ class Critic:
     def __init__(self, network: Policy, optimizer: Optimizer) -> None:
         self.network = network
         self.optimizer = optimizer
+        self._pieces = Pieces(network.backend)
 
     def values(self, x: Array) -> npt.NDArray[np.float64]:
         """Return V (n,) for frames x (n, pixels)."""
-        return self.network.backend.to_numpy(self.network.forward(x)[1]).astype(np.float64)
+        network, backend = self.network, self.network.backend
+
+        def values(rows: Array) -> npt.NDArray[np.float64]:
+            return backend.to_numpy(network.forward(backend.pick(x, rows))[1]).astype(np.float64)
+
+        return self._pieces.do(values, np.append, backend.asarray(np.arange(x.shape[0])))
 
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # looked for, and named, by the update
     def learn(
@@ -33,14 +40,17 @@ class Critic:
     ) -> None:
         """Take a step for each of `parts`, row numbers of frames x (n, pixels) and returns R (n,)."""
         for rows in parts:
-            self.step(self.network.backend.pick(x, rows), returns[rows], config)
+            self._step(x, returns, rows, config)
 
-    def step(self, x: Array, returns: Array, config: TrainConfig) -> None:
-        """Take one step down the mean of (R - V)² / 2 for frames x (n, pixels) and returns R (n,)."""
-        network, xp = self.network, self.network.xp
-        h, V = network.forward(x)
-        error = returns - V
-        gradients = network.backward(x, h, error / V.shape[0])
-        if config.mirror:
-            gradients = fold(gradients, 1, xp)
+    def _step(self, x: Array, returns: Array, rows: Array, config: TrainConfig) -> None:
+        """Take one step down the mean of (R - V)² / 2 over `rows`."""
+        network, backend = self.network, self.network.backend
+
+        def gradient(some: Array) -> Arrays:
+            frames = backend.pick(x, some)
+            h, V = network.forward(frames)
+            gradients = network.backward(frames, h, (returns[some] - V) / rows.shape[0])
+            return fold(gradients, 1, network.xp) if config.mirror else gradients
+
+        gradients = self._pieces.do(gradient, add, rows)
         ascend(network, self.optimizer, gradients, config, sign=1)

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from pgpong.learning.court import ascend, fold, learnt
 from pgpong.learning.critic import Critic
 from pgpong.learning.finite import require_finite
 from pgpong.learning.optimizers import Adam, Optimizer, RMSProp
+from pgpong.learning.pieces import Pieces, add
 from pgpong.learning.policy import Policy, entropy, log_probability, one_hot
 from pgpong.learning.returns import discounted_returns, generalised_advantages, standardise
 
@@ -78,6 +80,22 @@ def explained_variance(returns: npt.NDArray[np.float64], values: npt.NDArray[np.
     return 1 - float(np.var(returns - values)) / variance if variance else None
 
 
+@dataclass(frozen=True)
+class _Played:
+    """What the policy learns from, where its weights are: frames (n, pixels), all others (n,)."""
+
+    x: Array
+    actions: Array
+    logp: Array
+    A: Array
+
+    @classmethod
+    def bring(cls, batch: Batch, x: Array, A: npt.NDArray[np.float64], policy: Policy) -> "_Played":
+        """Bring a batch there, whose frames are there already."""
+        bring = policy.backend.asarray
+        return cls(x, bring(batch.actions), bring(batch.logp, like=policy.W2), bring(A, like=policy.W2))
+
+
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # looked for here, and named
 def update(
     policy: Policy,
@@ -108,24 +126,17 @@ def update(
         x = backend.pick(x, backend.asarray(np.flatnonzero(known)))
         batch, raw, returns = batch[known], raw[known], (raw + values)[known]
         explained = explained_variance(returns, values[known])
-    A = advantages(batch, config, raw)
-    # From here on everything is where the weights are.
-    actions = backend.asarray(batch.actions)
-    logp, A = (backend.asarray(column, like=policy.W2) for column in (batch.logp, A))
+    played = _Played.bring(batch, x, advantages(batch, config, raw), policy)
     parts = [backend.asarray(rows) for rows in minibatches(len(batch), config, rng)]
     learning: Future[None] | None = None
     if critic:
         critics = x, backend.asarray(returns, like=policy.W2), parts, config
         learning = beside.submit(critic.learn, *critics) if beside else None
+    pieces = Pieces(backend)
     seen: list[tuple[float, float, float, float]] = []
     for rows in parts:
-        part = backend.pick(x, rows)
-        h, z = policy.forward(part)
-        log_p = policy.log_probabilities(h, z)
-        require_finite("a logit", log_p, policy.xp)
-        played = actions[rows], logp[rows], A[rows]
-        dl, mean_entropy, kl, clip_share = surrogate(log_p, *played, config, policy.xp)
-        gradients = policy.backward(part, h, *by_logits(dl))
+        work = partial(_gradient, policy, played, config, rows.shape[0])
+        gradients, (mean_entropy, kl, clip_share) = pieces.do(work, _add, rows)
         if config.mirror:
             gradients = fold(gradients, -1, policy.xp)
         norm = norm_of(gradients, policy.xp)
@@ -149,6 +160,25 @@ def update(
     return UpdateStats(mean_entropy, kl, clip_share, norm, passes, W1_norm, W2_norm, explained)
 
 
+def _gradient(
+    policy: Policy, played: _Played, config: TrainConfig, steps: int, rows: Array
+) -> tuple[Arrays, npt.NDArray[np.float64]]:
+    """Return what `rows` add to the gradient of a minibatch of so many steps, and to the means over it."""
+    x = policy.backend.pick(played.x, rows)
+    h, z = policy.forward(x)
+    log_p = policy.log_probabilities(h, z)
+    require_finite("a logit", log_p, policy.xp)
+    columns = played.actions[rows], played.logp[rows], played.A[rows]
+    dl, *means = surrogate(log_p, *columns, config, policy.xp, steps)
+    return policy.backward(x, h, *by_logits(dl)), np.array(means)
+
+
+def _add(
+    some: tuple[Arrays, npt.NDArray[np.float64]], others: tuple[Arrays, npt.NDArray[np.float64]]
+) -> tuple[Arrays, npt.NDArray[np.float64]]:
+    return add(some[0], others[0]), some[1] + others[1]
+
+
 def _require_finite_learner(network: Policy, optimizer: Optimizer) -> None:
     for what, arrays in {"weights": network.parameters, **optimizer.state}.items():
         for name, array in arrays.items():
@@ -168,13 +198,16 @@ def surrogate(
     A: Array,
     config: TrainConfig,
     xp: Namespace = np,
+    steps: int | None = None,
 ) -> tuple[Array, float, float, float]:
     """Return the objective's derivative by the softmax's logits, then entropy, KL and share of clipped steps.
 
+    These n steps may be a part of a minibatch of so many `steps`: all four are then their share in its.
     log_p and the derivative are (n, actions), actions, logp and A (n,): log-probabilities now, what was done,
     its log-probability when it was played, advantages. The KL divergence is estimated by the mean of
     ρ - 1 - log ρ (J. Schulman, "Approximating KL Divergence").
     """
+    steps = steps or A.shape[0]
     P, H = xp.exp(log_p), entropy(log_p, xp)
     log_ratio = log_probability(log_p, actions, xp) - logp
     ratio = xp.exp(log_ratio)
@@ -183,10 +216,10 @@ def surrogate(
     dl = weight[:, None] * (one_hot(actions, log_p, xp) - P)
     dl = dl - config.entropy * P * (log_p + H[:, None])  # ∂H/∂l = -P (log P + H)
     if config.reduction == "mean":
-        dl = dl / A.shape[0]
-    kl = xp.mean(ratio - 1 - log_ratio)
-    clip_share = xp.mean(xp.astype(clipped, A.dtype))
-    return dl, float(xp.mean(H)), float(kl), float(clip_share)
+        dl = dl / steps
+    means = H, ratio - 1 - log_ratio, xp.astype(clipped, A.dtype)
+    mean_entropy, kl, clip_share = (float(xp.sum(column) / steps) for column in means)
+    return dl, mean_entropy, kl, clip_share
 
 
 def by_logits(dl: Array) -> tuple[Array, Array | None]:

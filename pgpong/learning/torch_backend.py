@@ -36,6 +36,11 @@ class TorchBackend(Backend):
         """Pick frames by an array of row numbers."""
         return x[rows]
 
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Tell whether an error says that memory did not suffice; on the CPU and mps only its words do."""
+        words = ("out of memory", "not enough memory", "can't allocate memory")
+        return isinstance(error, RuntimeError) and any(said in str(error) for said in words)
+
     def wait(self) -> None:
         """Return when all that was begun on the device is done."""
         if self.device.startswith("cuda"):
@@ -62,9 +67,10 @@ class SparseRows:
         self._values = values
         self._width = width
 
-    def __len__(self) -> int:
-        """Count the rows."""
-        return len(self._starts) - 1
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Count rows and pixels."""
+        return len(self._starts) - 1, self._width
 
     def __getitem__(self, rows: Array) -> "SparseRows":
         """Pick rows by number."""
@@ -86,7 +92,7 @@ class SparseRows:
 
     def _matrix(self) -> Array:
         return torch.sparse_csr_tensor(
-            self._starts, self._pixels, self._values, (len(self), self._width), check_invariants=False
+            self._starts, self._pixels, self._values, self.shape, check_invariants=False
         )
 
 

@@ -51,7 +51,8 @@ def test_a_step_is_down_the_slope_of_the_squared_error():
     critic = Critic(make_policy(), Ascent())
     returns = returns_of(batch)
     before = {name: W.copy() for name, W in critic.network.parameters.items()}
-    critic.step(batch.frames, returns, from_recipe("fast", learning_rate=1.0, mirror=False))
+    every = [np.arange(len(batch))]
+    critic.learn(batch.frames, returns, every, from_recipe("fast", learning_rate=1.0, mirror=False))
     steps = {name: W - before[name] for name, W in critic.network.parameters.items()}
 
     def loss():
@@ -76,7 +77,7 @@ def test_it_comes_to_foretell_the_returns_of_a_batch():
     batch = make_batch()
     critic = make_critic()
     for _ in range(500):
-        critic.step(batch.frames, returns_of(batch), CONFIG)
+        critic.learn(batch.frames, returns_of(batch), [np.arange(len(batch))], CONFIG)
     assert explained_variance(returns_of(batch), critic.values(batch.frames)) > 0.95
 
 
