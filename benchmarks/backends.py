@@ -1,0 +1,189 @@
+"""numpy or a GPU? Time of an update by backend, number of hidden units and size of the batch.
+
+    python benchmarks/backends.py --json backends.json --figure backends.png
+    python benchmarks/backends.py --hidden 200 2000 --batches 2048 8192
+
+Whatever backend is installed takes part, torch on the CPU beside torch on a GPU. Policy and critic are those
+of the recipe fast, the frames made up and as sparse as the game's; an update is 4 passes over 4 minibatches.
+Steps a second are those of the learning alone: choosing the actions, 32 games at once, and the update. What
+would take longer than --patience seconds is left out.
+
+The least that an update can take is the time in which its bytes move through memory once at the speed of a
+copy: for each minibatch the optimiser reads weights, gradient and two means and writes all four, and five
+arrays of the size of the hidden layer are written or read. Beyond that are the launching of small pieces of
+work, and products that miss the cache.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from pgpong.config import from_recipe
+from pgpong.envs.game import find_game
+from pgpong.errors import SettingError
+from pgpong.fastest import installed, random_batch, seconds_a_step
+from pgpong.learning.policy_gradient import update
+from pgpong.machine import machine, versions
+from pgpong.plots import style
+from pgpong.state import new_state
+
+FLOAT = 4  # bytes
+COPY = 1 << 26  # floats that are copied to measure the bandwidth
+
+
+def candidates():
+    """Return every backend on its best device, and those with a CPU on that too."""
+    found = {str(backend): backend for device in (None, "cpu") for backend in installed(device)}
+    return list(found.values())
+
+
+def bandwidth(backend):
+    """Measure bytes a second through memory: a copy reads and writes."""
+    source = backend.asarray(np.ones(COPY, np.float32))
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        backend.xp.asarray(source, copy=True)
+        backend.wait()
+        seconds.append(time.perf_counter() - began)
+    return 2 * FLOAT * COPY / min(seconds)
+
+
+def bytes_moved(config, steps, pixels):
+    """Count the bytes that an update must move at least."""
+    learnt = config.hidden // 2 if config.mirror else config.hidden
+    optimiser = 8 * learnt * pixels * config.minibatches
+    layer = 5 * steps * config.hidden
+    return 2 * FLOAT * config.passes * (optimiser + layer)  # policy and critic
+
+
+def measure(config, backend, patience):
+    """Return seconds an update and a step of all games take; None where they take too long."""
+    rng = np.random.default_rng(0)
+    batch = random_batch(config, rng)
+    state = new_state(config, find_game(config.env), backend)
+    policy = state.agent.policy
+    with threadpool_limits(1):
+        acting = seconds_a_step(policy, config.num_envs, backend)
+        taken = []
+        while len(taken) < 2 or sum(taken) < min(1.0, patience):  # the first one warms up
+            began = time.perf_counter()
+            update(policy, state.optimizer, batch, config, rng, state.critic)
+            backend.wait()
+            taken.append(time.perf_counter() - began)
+            if taken[-1] > patience:
+                break
+    steps, pixels = batch.frames.shape
+    best = min(taken[1:] or taken)
+    return {
+        "backend": str(backend),
+        "hidden": config.hidden,
+        "batch": steps,
+        "update_seconds": best,
+        "act_seconds": acting,
+        "steps_per_second": steps / (best + acting * steps / config.num_envs),
+        "bytes": bytes_moved(config, steps, pixels),
+    }
+
+
+def table(rows):
+    """Write milliseconds an update, a column for each backend, and the fastest."""
+    names = list(dict.fromkeys(row["backend"] for row in rows))
+    lines = [
+        f"| hidden units | batch | {' | '.join(names)} | fastest |",
+        "| ---: | ---: |" + " ---: |" * len(names) + " --- |",
+    ]
+    for hidden, batch in dict.fromkeys((row["hidden"], row["batch"]) for row in rows):
+        here = {r["backend"]: r for r in rows if (r["hidden"], r["batch"]) == (hidden, batch)}
+        cells = [
+            f"{1000 * here[n]['update_seconds']:,.0f} ms, {here[n]['steps_per_second']:,.0f}/s"
+            if n in here
+            else "-"
+            for n in names
+        ]
+        fastest = max(here, key=lambda name: here[name]["steps_per_second"])
+        lines.append(f"| {hidden:,} | {batch:,} | {' | '.join(cells)} | {fastest} |")
+    return "\n".join(lines)
+
+
+def crossing(rows):
+    """Name, for each number of hidden units, the smallest batch from which on something beats numpy."""
+    lines = []
+    for hidden in dict.fromkeys(row["hidden"] for row in rows):
+        speeds = {(r["backend"], r["batch"]): r["steps_per_second"] for r in rows if r["hidden"] == hidden}
+        for name in dict.fromkeys(r["backend"] for r in rows if not r["backend"].startswith("numpy")):
+            batches = sorted(batch for other, batch in speeds if other == name)
+            ahead = [b for b in batches if speeds[name, b] > speeds.get(("numpy on cpu", b), 0.0)]
+            lasting = [b for b in ahead if set(batches[batches.index(b) :]) <= set(ahead)]
+            where = f"from batches of {lasting[0]:,} steps on" if lasting else "at no size measured"
+            lines.append(f"{hidden:,} hidden units: {name} is faster than numpy {where}")
+    return "\n".join(lines)
+
+
+def draw(rows, path):
+    """Draw steps a second over the size of the batch, a panel for each number of hidden units."""
+    sizes = list(dict.fromkeys(row["hidden"] for row in rows))
+    figure, ax = style.canvas(None, 3.6 * len(sizes), 3.6)
+    panels = style.panels(ax, 1, len(sizes))
+    names = list(dict.fromkeys(row["backend"] for row in rows))
+    for panel, hidden in zip(panels, sizes, strict=True):
+        for name, colour, marker in zip(names, style.LINES, "os^Dvx", strict=False):
+            points = [r for r in rows if (r["hidden"], r["backend"]) == (hidden, name)]
+            speeds = [r["steps_per_second"] for r in points]
+            panel.plot([r["batch"] for r in points], speeds, color=colour, marker=marker, label=name)
+        panel.set(xscale="log", yscale="log", xlabel="steps in a batch", title=f"{hidden:,} hidden units")
+        panel.legend()
+    panels[0].set_ylabel("steps a second, learning alone")
+    style.save(figure, path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hidden", type=int, nargs="+", default=[200, 2_000, 20_000])
+    parser.add_argument("--batches", type=int, nargs="+", default=[2_048, 8_192, 32_768, 131_072])
+    parser.add_argument("--patience", type=float, default=60, help="seconds an update may take")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--figure", type=Path)
+    arguments = parser.parse_args()
+    recipe = from_recipe("fast")
+    rows, bandwidths = [], {}
+    for backend in candidates():
+        bandwidths[str(backend)] = bandwidth(backend)
+        print(f"{backend}: {bandwidths[str(backend)] / 1e9:,.0f} GB/s", flush=True)
+        for hidden in arguments.hidden:
+            for batch in sorted(arguments.batches):
+                steps = batch // recipe.num_envs
+                config = replace(recipe, hidden=hidden, batch_steps=steps)
+                try:
+                    row = measure(config, backend, arguments.patience)
+                except (SettingError, MemoryError) as error:
+                    print(f"{backend}, {hidden:,} hidden units, {batch:,} steps: {error}", flush=True)
+                    break
+                row["least_seconds"] = row["bytes"] / bandwidths[str(backend)]
+                rows.append(row)
+                print(
+                    f"{backend}, {hidden:,} hidden units, {batch:,} steps: "
+                    f"{row['update_seconds']:.3f} s an update, {row['least_seconds']:.3f} s at the least, "
+                    f"{row['steps_per_second']:,.0f} steps/s",
+                    flush=True,
+                )
+                if (
+                    row["update_seconds"] * 4 > arguments.patience
+                ):  # the next batch is about four times as large
+                    break
+    print(table(rows))
+    print(crossing(rows))
+    if arguments.json:
+        facts = {"machine": machine(), "versions": versions("torch"), "bandwidth": bandwidths, "rows": rows}
+        arguments.json.write_text(json.dumps(facts, indent=1))
+    if arguments.figure:
+        draw(rows, arguments.figure)
+
+
+if __name__ == "__main__":
+    main()
