@@ -1,5 +1,6 @@
 """An agent: a policy and how it sees. What a user holds in a notebook."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from pgpong.envs.preprocess import PIXELS, observation_shape
 from pgpong.envs.vector import PongVectorEnv
 from pgpong.envs.wrappers import make_single
 from pgpong.errors import FileFormatError
-from pgpong.learning.backend import Backend, find_backend
+from pgpong.learning.backend import NUMPY, Backend, find_backend
 from pgpong.learning.court import is_paired, unfold
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy, sample
@@ -39,7 +40,7 @@ class Agent:
     @property
     def sees_current(self) -> bool:
         """Whether it sees the current picture beside the difference frame."""
-        return bool(self.policy.W1.shape[1] == 2 * PIXELS)
+        return self.policy.pixels == 2 * PIXELS
 
     @property
     def observation_shape(self) -> tuple[int, ...]:
@@ -118,14 +119,13 @@ class Agent:
 
     def pack(self) -> tuple[Meta, Arrays]:
         """Return all there is to save: flat metadata and the weights by name."""
-        hidden, pixels = self.policy.W1.shape
+        policy = self.policy
         meta: Meta = {
-            **_requirements(pixels, hidden, self.policy.may_stay),
+            **_requirements(type(policy), policy.hidden, policy.pixels, may_stay=policy.may_stay),
             **pack_game(self.game),
             **{f"{PROVENANCE}{key}": value for key, value in self.provenance.items()},
         }
-        to_numpy = self.policy.backend.to_numpy
-        return meta, {name: to_numpy(array) for name, array in self.policy.parameters.items()}
+        return meta, {name: policy.backend.to_numpy(W) for name, W in policy.parameters.items()}
 
     @classmethod
     def unpack(cls, path: Path, meta: Meta, arrays: Arrays) -> "Agent":
@@ -138,8 +138,6 @@ class Agent:
         """
         if meta.get("format") != FORMAT:
             raise FileFormatError(f"{path} is not a pgpong agent of a format this version knows ({FORMAT!r})")
-        if unknown := _unknown(meta, arrays):
-            raise FileFormatError(f"{path} holds {unknown}, which no agent of this version has")
         policy = _unpack_policy(path, meta, arrays)
         game = unpack_game(path, meta)
         provenance = {
@@ -148,35 +146,51 @@ class Agent:
         return cls(policy, game, provenance)
 
 
-def _requirements(pixels: int, hidden: int, may_stay: bool) -> Meta:
+def _requirements(policy: type[Policy], hidden: int, pixels: int, *, may_stay: bool) -> Meta:
     """Describe what must be the same here and where the agent was trained, or it would be played wrongly."""
     return {
         "format": FORMAT,
         "preprocessing": f"difference frames{' and pictures' if pixels == 2 * PIXELS else ''} 80x80",
         "actions": f"0 down, 1 up{', 2 stay' if may_stay else ''}",
-        "network": f"two-layer ReLU {pixels}-{hidden}-{2 if may_stay else 1}",
+        "network": f"{policy.kind} {pixels}-{hidden}-{2 if may_stay else 1}",
     }
 
 
-def _unknown(meta: Meta, arrays: Arrays) -> str | None:
+def _class_of(meta: Meta) -> type[Policy]:
+    """Find out what kind of network a file holds.
+
+    Raises:
+        SettingError: it is a convolutional one, and torch is not installed.
+    """
+    if not str(meta.get("network")).startswith("convolutional"):
+        return Policy
+    find_backend("torch", "cpu")
+    from pgpong.learning.conv import ConvPolicy  # loads torch
+
+    return ConvPolicy
+
+
+def _unknown(meta: Meta, arrays: Arrays, weights: Iterable[str]) -> str | None:
     """Name something that is no part of an agent; a training's checkpoint may hold more than an agent."""
     training = "training.update" in meta
     free = (PROVENANCE, TRAINING) if training else PROVENANCE
-    keys = [key for key in meta if not key.startswith(free)]
-    unknown = [key for key in keys if key not in _requirements(0, 0, False) and key not in GAME_KEYS]
+    known = (*_requirements(Policy, 0, 0, may_stay=False), *GAME_KEYS)
+    unknown = [key for key in meta if not key.startswith(free) and key not in known]
     if not training:
-        unknown += [name for name in arrays if name not in ("W1", "W2", "W2_stay")]
+        unknown += [name for name in arrays if name not in weights]
     return unknown[0] if unknown else None
 
 
 def _unpack_policy(path: Path, meta: Meta, arrays: Arrays) -> Policy:
-    """Make a policy of W1 (hidden, pixels), W2 and perhaps W2_stay (hidden,), of one floating dtype."""
-    names = ("W1", "W2", "W2_stay") if "W2_stay" in arrays else ("W1", "W2")
-    weights = {name: arrays.get(name, np.empty(0)) for name in names}
-    W1, W2 = weights["W1"], weights["W2"]
-    pixels = W1.shape[1] if W1.ndim == 2 and W1.shape[1] == 2 * PIXELS else PIXELS
-    mirrored = str(meta.get("network")).endswith(MIRRORED)
-    expected = _requirements(pixels, 2 * W2.size if mirrored else W2.size, len(names) == 3)
+    """Make a policy of its weights, of one floating dtype; a convolutional one on torch's CPU."""
+    policy, mirrored = _class_of(meta), str(meta.get("network")).endswith(MIRRORED)
+    hidden, may_stay = arrays.get("W2", np.empty(0)).size, "W2_stay" in arrays
+    two = f"{2 * PIXELS}-" in str(meta.get("network"))
+    pixels = 2 * PIXELS if two else PIXELS
+    shapes = policy.shapes(hidden, pixels, may_stay=may_stay)
+    if unknown := _unknown(meta, arrays, shapes):
+        raise FileFormatError(f"{path} holds {unknown}, which no agent of this version has")
+    expected = _requirements(policy, 2 * hidden if mirrored else hidden, pixels, may_stay=may_stay)
     if mirrored:
         expected["network"] = f"{expected['network']}{MIRRORED}"
     for key, value in expected.items():
@@ -184,10 +198,11 @@ def _unpack_policy(path: Path, meta: Meta, arrays: Arrays) -> Policy:
             raise FileFormatError(
                 f"{path}: the agent was made for {key} {meta.get(key)!r}, not for {value!r}"
             )
-    shapes, dtypes = ([getattr(W, what) for W in weights.values()] for what in ("shape", "dtype"))
-    if shapes != [(W2.size, pixels), *[(W2.size,)] * (len(names) - 1)] or not W2.size:
+    weights = {name: arrays.get(name, np.empty(0)) for name in shapes}
+    found, dtypes = ([getattr(W, what) for W in weights.values()] for what in ("shape", "dtype"))
+    if found != list(shapes.values()) or not hidden:
         raise FileFormatError(
-            f"{path}: weights of shapes {' and '.join(map(str, shapes))} do not fit together"
+            f"{path}: weights of shapes {' and '.join(map(str, found))} do not fit together"
         )
     if len(set(dtypes)) > 1 or dtypes[0] not in (np.float16, np.float32, np.float64):
         raise FileFormatError(
@@ -195,5 +210,7 @@ def _unpack_policy(path: Path, meta: Meta, arrays: Arrays) -> Policy:
         )
     # Half precision is for storing, not for computing.
     dtype = np.float32 if dtypes[0] == np.float16 else dtypes[0]
-    policy = Policy(**{name: np.asfortranarray(W, dtype) for name, W in weights.items()})
-    return unfold(policy, sign=-1) if mirrored else policy
+    backend = NUMPY if policy is Policy else find_backend("torch", "cpu")
+    there = {name: backend.asarray(np.asarray(W, dtype, order="A")) for name, W in weights.items()}
+    made = policy(**there, xp=backend.xp)
+    return unfold(made, sign=-1) if mirrored else made

@@ -60,6 +60,9 @@ class TrainConfig:
     stay: bool = _setting(True, "a third action, to stay")
 
     # The network
+    policy: Literal["two-layer", "conv"] = _setting(
+        "two-layer", "the network; conv: convolutions before the hidden units, for --backend torch"
+    )
     hidden: int = _setting(200, "hidden units", low=1)
     fan_in: int = _setting(200, "W1 starts as N(0, 1/fan_in)", low=1)
     blur: float = _setting(1.0, "W1 starts blurred over so many pixels; 0: not", low=0)
@@ -124,6 +127,8 @@ class TrainConfig:
                 raise SettingError(f"{name}: expected 0 to 1, got {getattr(self, name):g}")
         if bool(self.batch_steps) == bool(self.batch_episodes):
             raise SettingError("expected either batch_steps or batch_episodes above 0, and the other 0")
+        if self.policy == "conv" and (self.mirror or self.blur or self.weight_decay):
+            raise SettingError("policy: conv has no use for mirror, blur and weight_decay: false, 0 and 0")
         if self.mirror and self.hidden % 2:
             raise SettingError(f"mirror: expected an even number of hidden units, got {self.hidden}")
         if self.batch_episodes % self.num_envs:
@@ -201,6 +206,13 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
+# What a convolutional policy needs otherwise.
+CONVOLUTIONAL: dict[str, dict[str, Any]] = {
+    "fast": {"mirror": False, "blur": 0.0, "learning_rate": 5e-4},
+    "karpathy": {},
+}
+
+
 def from_recipe(recipe: str = "fast", **settings: Any) -> TrainConfig:
     """Take a recipe and change the settings given.
 
@@ -216,4 +228,5 @@ def from_recipe(recipe: str = "fast", **settings: Any) -> TrainConfig:
     for name in settings:
         if name not in known:
             raise SettingError(f"unknown setting {name!r}")
-    return replace(TrainConfig(), recipe=recipe, **{**RECIPES[recipe], **settings})
+    other = CONVOLUTIONAL[recipe] if settings.get("policy") == "conv" else {}
+    return replace(TrainConfig(), recipe=recipe, **{**RECIPES[recipe], **other, **settings})

@@ -36,13 +36,18 @@ def find_fastest(
         SettingError: none is here that has such a device.
     """
     candidates = list(installed(device))
-    if not candidates:
-        raise SettingError(f"no backend here has a device {device!r}")
     if len(candidates) == 1:
         tell(f"backend {candidates[0]}: there is no other here")
         return candidates[0]
-    measured = {backend: seconds(backend) for backend in candidates}
-    fastest = min(candidates, key=lambda backend: measured[backend])
+    measured = {}
+    for backend in candidates:
+        try:
+            measured[backend] = seconds(backend)
+        except SettingError:  # not a network for this one, or too little memory
+            continue
+    if not measured:
+        raise SettingError(f"no backend here serves{f' with the device {device!r}' if device else ''}")
+    fastest = min(measured, key=lambda backend: measured[backend])
     each = ", ".join(f"{backend} {1000 * value:.3g} ms" for backend, value in measured.items())
     tell(f"backend {fastest}: the fastest here ({each})")
     return fastest
@@ -72,7 +77,7 @@ def seconds_a_batch(config: TrainConfig, backend: Backend) -> float:
 def seconds_a_step(policy: Policy, games: int, backend: Backend) -> float:
     """Measure how long a policy takes to choose an action for each of some games."""
     there = policy.to(backend)
-    frames = random_frames(games, policy.W1.shape[1], np.random.default_rng(0))
+    frames = random_frames(games, policy.pixels, np.random.default_rng(0))
     return seconds_of(lambda: backend.to_numpy(there.log_probabilities(*there.forward(there.see(frames)))))
 
 

@@ -18,7 +18,7 @@ from pgpong.learning.court import ascend
 from pgpong.learning.critic import Critic
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy
-from pgpong.learning.policy_gradient import update
+from pgpong.learning.policy_gradient import minibatch_gradient, update
 from pgpong.machine import available_cores
 from pgpong.rollout import Games, Rollout
 from pgpong.state import TrainingState, new_state
@@ -64,7 +64,9 @@ def where_time_goes(config: TrainConfig, game: Game, batches: int = 2) -> dict[s
     emulator, resets = player.on(Emulator.step), player.on(Emulator.reset)
     sparse, forward = learner.on(sparse_frames), learner.on(Policy.forward, Games.act)
     asking, hearing = learner.on(PongVectorEnv.step_async), learner.on(PongVectorEnv.step_wait)
-    forward_again, backward = learner.on(Policy.forward, update), learner.on(Policy.backward, update)
+    forward_again, backward = (
+        learner.on(function, minibatch_gradient) for function in (Policy.forward, Policy.backward)
+    )
     stepping = learner.on(ascend, update)
     critic = {"critic": learner.on(Critic.values) + learner.on(Critic.learn)} if config.critic else {}
     return {

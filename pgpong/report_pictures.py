@@ -128,7 +128,7 @@ def draw_filters(run: Run) -> tuple[Figures, str]:
     if not path.is_file():
         raise RunError("the run's folder holds no agent")
     agent = Agent.load(path)
-    number = min(FILTERS, len(agent.policy.W2))
+    number = min(FILTERS, agent.policy.hidden)
     alt = (
         f"The weights of {counted(number, 'hidden unit')} as grey pictures of 80 x 80 pixels, those first "
         "that matter most, each with its number, an arrow up or down, and how often it fires."

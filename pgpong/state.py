@@ -11,6 +11,7 @@ from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.envs.game import Game
 from pgpong.envs.preprocess import observation_shape
+from pgpong.errors import SettingError
 from pgpong.learning.backend import NUMPY, Backend
 from pgpong.learning.court import blur, pair
 from pgpong.learning.critic import Critic
@@ -70,22 +71,34 @@ class TrainingState:
 
 
 def new_state(config: TrainConfig, game: Game, backend: Backend = NUMPY) -> TrainingState:
-    """Begin a training: weights drawn, the same on any backend, running means at zero, nothing played."""
+    """Begin a training: weights drawn, the same on any backend, running means at zero, nothing played.
+
+    Raises:
+        SettingError: the policy is not one for this backend.
+    """
     rng = np.random.default_rng(config.seed)
-    policy = _draw(config, rng, sign=-1, may_stay=config.stay).to(backend)
+    policy = _draw(config, rng, backend, sign=-1, may_stay=config.stay)
     critic = None
     if config.critic:
-        network = _draw(config, rng, sign=1).to(backend)
+        network = _draw(config, rng, backend, sign=1)
         critic = Critic(network, make_optimizer(network, config))
     return TrainingState(Agent(policy, game), make_optimizer(policy, config), rng, critic)
 
 
-def _draw(config: TrainConfig, rng: np.random.Generator, sign: int, *, may_stay: bool = False) -> Policy:
-    """Draw a network's weights; turned upside down, a frame has `sign` times the output."""
+def _draw(
+    config: TrainConfig, rng: np.random.Generator, backend: Backend, *, sign: int, may_stay: bool = False
+) -> Policy:
+    """Draw a network's weights; of a mirrored one, a frame upside down has `sign` times the output."""
     pixels = math.prod(observation_shape(config.current))
+    if config.policy == "conv":
+        if backend.name != "torch":
+            raise SettingError("--policy conv needs --backend torch")
+        from pgpong.learning.conv import ConvPolicy  # loads torch
+
+        return ConvPolicy.draw(rng, config.hidden, pixels, backend, may_stay=may_stay)
     network = Policy.initialise(rng, config.hidden, pixels, config.fan_in, may_stay=may_stay)
     if config.blur:
         network.W1[:] = blur(network.W1, config.blur)
     if config.mirror:
         pair(network, sign)
-    return network
+    return network.to(backend)

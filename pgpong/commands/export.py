@@ -20,4 +20,4 @@ def command(agent: str, out: Path) -> None:
     """
     loaded = Agent.load(find_agent(agent))
     export_agent(loaded, out)
-    click.echo(f"{out}: {len(loaded.policy.W2)} hidden units, {loaded.game}")
+    click.echo(f"{out}: {loaded.policy.hidden} hidden units, {loaded.game}")

@@ -20,4 +20,4 @@ def command(file: Path, out: Path, env: str | None) -> None:
     check_output(out, MODEL)
     agent = import_agent(file, env)
     agent.save(out)
-    click.echo(f"{out}: {len(agent.policy.W2)} hidden units, {agent.game}")
+    click.echo(f"{out}: {agent.policy.hidden} hidden units, {agent.game}")

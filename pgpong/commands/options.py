@@ -30,20 +30,25 @@ def backend_options(command: F) -> F:
     return click.option(
         "--backend",
         type=click.Choice([*BACKENDS, "auto"]),
-        help="library that computes the network; auto: the fastest here [numpy, on a GPU torch]",
+        help="library that computes the network; auto: the fastest here [numpy; on a GPU or for conv torch]",
     )(command)
 
 
 def take_backend(
-    options: dict[str, Any], seconds: Callable[[Backend], float], tell: Callable[[str], None]
+    options: dict[str, Any],
+    usual: str | None,
+    seconds: Callable[[Backend], float],
+    tell: Callable[[str], None],
 ) -> Backend:
-    """Take the backend out of parsed options; where it is to be the fastest, that of the fewest `seconds`.
+    """Take the backend out of parsed options, which may name none: then it is the `usual` one.
+
+    Where it is to be the fastest, it is that of the fewest `seconds`, and `tell` gets a line.
 
     Raises:
         SettingError: its library or device is not here.
     """
     name, device = options.pop("backend"), options.pop("device")
-    return find_fastest(seconds, device, tell) if name == "auto" else find_backend(name, device)
+    return find_fastest(seconds, device, tell) if name == "auto" else find_backend(name or usual, device)
 
 
 def stop_options(command: F) -> F:

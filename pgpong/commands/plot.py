@@ -107,7 +107,7 @@ def filters(
         return
     settings: dict[str, Any] = {"order": order, "scale": scale, "columns": columns, "seed": seed}
     if everyone:
-        number = len(loaded.policy.W2)
+        number = loaded.policy.hidden
     _write(out, path, "filters", lambda: plots.filters(loaded, number=number, **settings))
 
 

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from pgpong.commands.options import backend_options, stop_options, take_backend
-from pgpong.commands.train import run_training, say, take_stop_conditions, tensorboard_option
+from pgpong.commands.train import run_training, say, take_stop_conditions, tensorboard_option, usual_backend
 from pgpong.envs.game import find_game
 from pgpong.fastest import seconds_a_batch
 from pgpong.state import new_state
@@ -38,7 +38,7 @@ def command(run: str | None, tensorboard: bool, **options: Any) -> int:
     config = found.config
     game = find_game(config.env, config.frameskip, config.sticky)
     tell = partial(say, Console())
-    backend = take_backend(options, partial(seconds_a_batch, config), tell)
+    backend = take_backend(options, usual_backend(config), partial(seconds_a_batch, config), tell)
     with Signals() as stopped, RunLock(found.folder):
         if found.checkpoints or read_lines(found.metrics):
             state = load_newest(found.checkpoints, config, game, tell, backend)

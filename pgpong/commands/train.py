@@ -52,11 +52,14 @@ def command(name: str | None, tensorboard: bool, **options: Any) -> int:
     config = from_recipe(**{key: value for key, value in options.items() if value is not None})
     if tensorboard:
         check_tensorboard()
-    backend = take_backend(place, partial(seconds_a_batch, config), partial(say, Console()))
+    backend = take_backend(
+        place, usual_backend(config), partial(seconds_a_batch, config), partial(say, Console())
+    )
+    # Before there is a folder: the policy may be none for this backend.
+    state = new_state(config, find_game(config.env, config.frameskip, config.sticky), backend)
     with Signals() as stopped:
-        run, config, game = start_run(config, name)
+        run, config, _ = start_run(config, name)
         with RunLock(run.folder):
-            state = new_state(config, game, backend)
             return run_training(run, config, state, stop, stopped, tensorboard)
 
 
@@ -70,6 +73,11 @@ def take_stop_conditions(options: dict[str, Any]) -> StopConditions:
         minutes=min(given, default=None),
         until=options.pop("until"),
     )
+
+
+def usual_backend(config: TrainConfig) -> str | None:
+    """Name the backend that a network needs where no other is asked for; None if any will do."""
+    return "torch" if config.policy == "conv" else None
 
 
 def start_run(config: TrainConfig, name: str | None = None) -> tuple[Run, TrainConfig, Game]:
@@ -156,8 +164,11 @@ def representative(run: Run) -> str:
 def repeat_command(config: TrainConfig, updates: int) -> str:
     """Write the command that makes the same run up to an update, with all that is not the recipe's own."""
     game = find_game(config.env)
-    recipe = replace(from_recipe(config.recipe), frameskip=game.frameskip, sticky=game.sticky)
-    changed = [
+    recipe = replace(
+        from_recipe(config.recipe, policy=config.policy), frameskip=game.frameskip, sticky=game.sticky
+    )
+    changed = [as_flag("policy", config.policy)] if config.policy != TrainConfig.policy else []
+    changed += [
         as_flag(setting.name, value)
         for setting in fields(config)
         if (value := getattr(config, setting.name)) != getattr(recipe, setting.name)

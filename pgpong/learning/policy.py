@@ -14,7 +14,7 @@ Source: A. Karpathy, "Deep Reinforcement Learning: Pong from Pixels" (2016).
 """
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ class Policy:
     `x` is a batch of frames (n, pixels), dense or as `see` returns them; everything is computed in the dtype
     of W1. `xp` is the library whose arrays the weights are: numpy, or another of the array API standard.
     """
+
+    kind = "two-layer ReLU"  # how a file names it
 
     def __init__(self, W1: Array, W2: Array, xp: Namespace = np, W2_stay: Array | None = None) -> None:
         self.parameters: Arrays = {"W1": W1, "W2": W2}
@@ -64,17 +66,17 @@ class Policy:
             policy.parameters["W2_stay"] = np.asarray(rng.standard_normal(hidden) / math.sqrt(hidden), dtype)
         return policy
 
-    def copy(self) -> "Policy":
+    def copy(self) -> Self:
         """Return one with weights of its own."""
         weights = {name: self.xp.asarray(W, copy=True) for name, W in self.parameters.items()}
-        return Policy(**weights, xp=self.xp)
+        return type(self)(**weights, xp=self.xp)
 
-    def to(self, backend: Backend) -> "Policy":
+    def to(self, backend: Backend) -> Self:
         """Return one with the same weights on another backend; on its own, itself."""
         if backend == self.backend:
             return self
         weights = {name: backend.asarray(self.backend.to_numpy(W)) for name, W in self.parameters.items()}
-        return Policy(**weights, xp=backend.xp)
+        return type(self)(**weights, xp=backend.xp)
 
     def see(self, frames: Frames) -> Array:
         """Bring sparse frames (n, pixels) to where the weights are."""
@@ -95,9 +97,25 @@ class Policy:
         """Whether staying is one of its actions."""
         return "W2_stay" in self.parameters
 
+    @classmethod
+    def shapes(cls, hidden: int, pixels: int, *, may_stay: bool) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of all weights by name."""
+        shapes: dict[str, tuple[int, ...]] = {"W1": (hidden, pixels), "W2": (hidden,)}
+        return shapes | ({"W2_stay": (hidden,)} if may_stay else {})
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a frame."""
+        return int(self.W1.shape[1])
+
+    @property
+    def hidden(self) -> int:
+        """Hidden units of the last layer before the logits."""
+        return int(self.W2.shape[0])
+
     def forward(self, x: Array) -> tuple[Array, Array]:
         """Return the hidden activations h (n, hidden) and the logits z (n,) for frames x."""
-        h = self.xp.maximum(x @ self.W1.T, 0)  # (n, hidden)
+        h = self._hidden(x)
         return h, h @ self.W2
 
     def log_probabilities(self, h: Array, z: Array) -> Array:
@@ -112,8 +130,15 @@ class Policy:
         if ds is not None:
             dh = dh + ds[:, None] * self.parameters["W2_stay"][None, :]
             by_name["W2_stay"] = h.T @ ds
+        return self._backward_hidden(x, h, dh) | by_name
+
+    def _hidden(self, x: Array) -> Array:
+        return self.xp.maximum(x @ self.W1.T, 0)  # (n, hidden)
+
+    def _backward_hidden(self, x: Array, h: Array, dh: Array) -> Arrays:
+        """Return the gradient by what is before the hidden units, from that by them (n, hidden)."""
         dh = dh * self.xp.astype(h > 0, h.dtype)
-        return {"W1": (x.T @ dh).T, **by_name}
+        return {"W1": (x.T @ dh).T}
 
 
 def log_probabilities(z: Array, s: Array | None = None, xp: Namespace = np) -> Array:

@@ -135,7 +135,7 @@ def update(
     pieces = Pieces(backend)
     seen: list[tuple[float, float, float, float]] = []
     for rows in parts:
-        work = partial(_gradient, policy, played, config, rows.shape[0])
+        work = partial(minibatch_gradient, policy, played, config, rows.shape[0])
         gradients, (mean_entropy, kl, clip_share) = pieces.do(work, _add, rows)
         if config.mirror:
             gradients = fold(gradients, -1, policy.xp)
@@ -160,7 +160,7 @@ def update(
     return UpdateStats(mean_entropy, kl, clip_share, norm, passes, W1_norm, W2_norm, explained)
 
 
-def _gradient(
+def minibatch_gradient(
     policy: Policy, played: _Played, config: TrainConfig, steps: int, rows: Array
 ) -> tuple[Arrays, npt.NDArray[np.float64]]:
     """Return what `rows` add to the gradient of a minibatch of so many steps, and to the means over it."""

@@ -90,6 +90,10 @@ class SparseRows:
         """The transposed matrix (width, rows), one of torch's sparse tensors."""
         return self._matrix().t()
 
+    def to_dense(self) -> Array:
+        """Return all pixels, (rows, pixels)."""
+        return self._matrix().to_dense()
+
     def _matrix(self) -> Array:
         return torch.sparse_csr_tensor(
             self._starts, self._pixels, self._values, self.shape, check_invariants=False

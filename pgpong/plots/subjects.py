@@ -7,7 +7,9 @@ from typing import TypeAlias
 import numpy as np
 
 from pgpong.agent import Agent
-from pgpong.errors import NonFiniteError, RunError
+from pgpong.errors import NonFiniteError, RunError, SettingError
+from pgpong.learning.backend import NUMPY
+from pgpong.learning.policy import Policy
 from pgpong.storage.history import History, read_run
 from pgpong.storage.run import Run, find_agent, find_run, spread
 
@@ -22,9 +24,13 @@ def take_agent(agent: AnyAgent) -> Agent:
         RunError: there is no such run or agent.
         FileFormatError: the file is damaged, or no agent's.
         NonFiniteError: a weight is NaN or infinite.
+        SettingError: the agent's network is convolutional.
     """
     if not isinstance(agent, Agent):
         agent = Agent.load(find_agent(str(agent)))
+    if agent.policy.kind != Policy.kind:
+        raise SettingError("figures show the hidden units of a two-layer network, this one is convolutional")
+    agent = agent.to(NUMPY)
     for name, weights in agent.policy.parameters.items():
         if not np.isfinite(weights).all():
             raise NonFiniteError(f"{name} of the agent holds NaN or infinity: there is nothing to draw")

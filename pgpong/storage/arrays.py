@@ -38,7 +38,7 @@ Meta = dict[str, str | int | float | bool | None]
 Arrays = dict[str, npt.NDArray[Any]]
 
 DTYPES = ("<f2", "<f4", "<f8", "<i4", "<i8", "|i1", "|u1", "<u2")
-MOST_ARRAYS = 64
+MOST_ARRAYS = 96
 MOST_DIMENSIONS = 4
 LONGEST_TEXT = 1 << 16  # bytes of JSON
 LARGEST_FILE = 1 << 30  # bytes; ZIP without its 64-bit extension ends at 4 GiB

@@ -59,11 +59,11 @@ def load_checkpoint(path: Path, config: TrainConfig, game: Game, backend: Backen
     agent = Agent.unpack(path, meta, arrays)
     if agent.game != game:
         raise FileFormatError(f"{path} was trained on {agent.game}, the run's config.toml says {game}")
-    if len(agent.policy.W2) != config.hidden:
+    if agent.policy.hidden != config.hidden:
         raise FileFormatError(
-            f"{path} has {len(agent.policy.W2)} hidden units, the run's config.toml says {config.hidden}"
+            f"{path} has {agent.policy.hidden} hidden units, the run's config.toml says {config.hidden}"
         )
-    if (dtype := agent.policy.W1.dtype) != np.float32:
+    if (dtype := arrays["W1"].dtype) != np.float32:
         raise FileFormatError(f"{path} has weights of {dtype}, a training computes in float32")
     state = new_state(config, game, backend)
     state.agent = agent.to(backend)
@@ -133,7 +133,7 @@ def _check_games(games: Columns, num_envs: int, policy: Policy) -> None:
     steps = len(games["pixel_count"])
     if any(games[name].shape != (steps,) for name in ("action", "logp", "in_episode")):
         raise ValueError("columns of different lengths")
-    pixels, actions = policy.W1.shape[1], 3 if policy.may_stay else 2
+    pixels, actions = policy.pixels, 3 if policy.may_stay else 2
     if not len(games["pixel"]) == len(games["pixel_value"]) == games["pixel_count"].sum():
         raise ValueError("pixels without a frame")
     if (

@@ -19,6 +19,7 @@ from typing import Any, Self
 from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.errors import SettingError
+from pgpong.learning.policy import Policy
 from pgpong.state import Progress, TrainingState
 from pgpong.storage.arrays import Meta
 from pgpong.training import Record
@@ -159,7 +160,8 @@ class TensorBoard:
         progress = self._state.progress
         facts: Meta = {"run": self._folder.parent.name, "episode": progress.episode}
         agent = replace(self._state.agent, provenance=facts)  # its own are those of the last checkpoint
-        self._write(progress.step, summary=filters_picture(agent))
+        if agent.policy.kind == Policy.kind:  # a convolutional one has no such filters
+            self._write(progress.step, summary=filters_picture(agent))
         self._drawn = progress.update
 
     def _write(self, step: int, **content: Any) -> None:

@@ -137,7 +137,7 @@ def test_what_is_no_number_is_not_written(meta, arrays, tmp_path):
     ("names", {}, {"Ŵ": np.zeros(1)}),
     ("names", {"a key": 1}, {}),
     ("own name", {}, {"header": np.zeros(1)}),
-    ("up to 64 arrays", {}, {f"W{i}": np.zeros(1) for i in range(65)}),
+    ("up to 96 arrays", {}, {f"W{i}": np.zeros(1) for i in range(97)}),
     ("key is not a finite", {"key": [1]}, {}),
     ("key is not a finite", {"key": {}}, {}),
     ("key is not a finite", {"key": b""}, {}),
