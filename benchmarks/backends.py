@@ -129,7 +129,8 @@ def draw(rows, path):
     """Draw steps a second over the size of the batch, a panel for each number of hidden units."""
     sizes = list(dict.fromkeys(row["hidden"] for row in rows))
     figure, ax = style.canvas(None, 3.6 * len(sizes), 3.6)
-    panels = style.panels(ax, 1, len(sizes))
+    panels = style.panels(ax, 1, len(sizes), gap=(0.03, 0))
+    slowest, fastest = (of(row["steps_per_second"] for row in rows) for of in (min, max))
     names = list(dict.fromkeys(row["backend"] for row in rows))
     for panel, hidden in zip(panels, sizes, strict=True):
         for name, colour, marker in zip(names, style.LINES, "os^Dvx", strict=False):
@@ -137,8 +138,11 @@ def draw(rows, path):
             speeds = [r["steps_per_second"] for r in points]
             panel.plot([r["batch"] for r in points], speeds, color=colour, marker=marker, label=name)
         panel.set(xscale="log", yscale="log", xlabel="steps in a batch", title=f"{hidden:,} hidden units")
-        panel.legend()
+        panel.set_ylim(slowest / 1.5, 1.5 * fastest)
+    for panel in panels[1:]:
+        panel.tick_params(which="both", labelleft=False)
     panels[0].set_ylabel("steps a second, learning alone")
+    panels[-1].legend()
     style.save(figure, path)
 
 

@@ -29,12 +29,13 @@ def test_karpathy_is_the_2016_algorithm():
     assert config.clip == config.max_kl == config.max_grad_norm == math.inf
 
 
-def test_step_size_and_entropy_fall_linearly_and_stay():
+def test_step_size_and_entropy_fall_linearly_again_and_again_each_time_for_twice_as_long():
     config = from_recipe(learning_rate=0.01, entropy=0.1, anneal_steps=100, anneal_to=0.2)
-    there = [(config.at(step).learning_rate, config.at(step).entropy) for step in (0, 50, 100, 1000)]
-    assert there == [
-        pytest.approx(both) for both in ((0.01, 0.1), (0.006, 0.06), (0.002, 0.02), (0.002, 0.02))
-    ]
+    # 100 steps down, then 200, then 400, ...
+    for step, share in {0: 1, 50: 0.6, 99: 0.208, 100: 1, 200: 0.6, 299: 0.204, 300: 1, 500: 0.6}.items():
+        there = config.at(step)
+        assert there.learning_rate == pytest.approx(0.01 * share), step
+        assert there.entropy == pytest.approx(0.1 * share), step
     for_ever = from_recipe(anneal_steps=0)
     assert for_ever.at(10**9) == for_ever
 
