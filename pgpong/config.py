@@ -101,7 +101,9 @@ class TrainConfig:
 
     # In the course of a training
     anneal_steps: int = _setting(
-        2_500_000, "steps over which step size and entropy's weight fall, then twice as many; 0: never", low=0
+        2_500_000,
+        "steps over which step size and entropy's weight fall, then twice as many, ...; 0: never",
+        low=0,
     )
     anneal_to: float = _setting(0.03, "share of themselves that they fall to each time, 0 to 1", low=0)
 
@@ -144,15 +146,16 @@ class TrainConfig:
     def at(self, step: int) -> "TrainConfig":
         """Return the settings in force after so many steps: step size and entropy's weight fall linearly.
 
-        Once they are down they begin anew, each time for twice as long: large steps find other ways to win,
-        small ones refine the way that was found. Source: I. Loshchilov and F. Hutter, "SGDR: Stochastic
-        Gradient Descent with Warm Restarts", arXiv:1608.03983 (with a cosine in place of the line).
+        Once they are down they begin anew, each time from half the height and for twice as long: large steps
+        find other ways to win, small ones refine the way that was found. Source: I. Loshchilov and F. Hutter,
+        "SGDR: Stochastic Gradient Descent with Warm Restarts", arXiv:1608.03983 (with a cosine in place of
+        the line, and from the same height each time).
         """
         if not self.anneal_steps:
             return self
         falls = (step // self.anneal_steps + 1).bit_length() - 1  # that are over
         begun, length = (2**falls - 1) * self.anneal_steps, 2**falls * self.anneal_steps
-        share = 1 - (1 - self.anneal_to) * (step - begun) / length
+        share = (1 - (1 - self.anneal_to) * (step - begun) / length) / 2**falls
         return replace(self, learning_rate=share * self.learning_rate, entropy=share * self.entropy)
 
     def dump(self) -> str:

@@ -29,10 +29,19 @@ def test_karpathy_is_the_2016_algorithm():
     assert config.clip == config.max_kl == config.max_grad_norm == math.inf
 
 
-def test_step_size_and_entropy_fall_linearly_again_and_again_each_time_for_twice_as_long():
+def test_step_size_and_entropy_fall_linearly_again_from_half_the_height_and_for_twice_as_long():
     config = from_recipe(learning_rate=0.01, entropy=0.1, anneal_steps=100, anneal_to=0.2)
     # 100 steps down, then 200, then 400, ...
-    for step, share in {0: 1, 50: 0.6, 99: 0.208, 100: 1, 200: 0.6, 299: 0.204, 300: 1, 500: 0.6}.items():
+    for step, share in {
+        0: 1,
+        50: 0.6,
+        99: 0.208,
+        100: 0.5,
+        200: 0.3,
+        299: 0.102,
+        300: 0.25,
+        500: 0.15,
+    }.items():
         there = config.at(step)
         assert there.learning_rate == pytest.approx(0.01 * share), step
         assert there.entropy == pytest.approx(0.1 * share), step
