@@ -74,15 +74,16 @@ def new_state(config: TrainConfig, game: Game, backend: Backend = NUMPY) -> Trai
     """Begin a training: weights drawn, the same on any backend, running means at zero, nothing played.
 
     Raises:
-        SettingError: the policy is not one for this backend.
+        SettingError: the policy is not one for this backend, or is too large for its memory.
     """
     rng = np.random.default_rng(config.seed)
-    policy = _draw(config, rng, backend, sign=-1, may_stay=config.stay)
-    critic = None
-    if config.critic:
-        network = _draw(config, rng, backend, sign=1)
-        critic = Critic(network, make_optimizer(network, config))
-    return TrainingState(Agent(policy, game), make_optimizer(policy, config), rng, critic)
+    with backend.naming_memory():
+        policy = _draw(config, rng, backend, sign=-1, may_stay=config.stay)
+        critic = None
+        if config.critic:
+            network = _draw(config, rng, backend, sign=1)
+            critic = Critic(network, make_optimizer(network, config))
+        return TrainingState(Agent(policy, game), make_optimizer(policy, config), rng, critic)
 
 
 def _draw(

@@ -69,17 +69,19 @@ def train(
 
     Whenever a record comes out, `state` stands at the boundary after its update. `should_stop` is asked at
     every step; a batch that it cuts short is forgotten. `tell` gets a line where the open games of a resumed
-    training cannot be had back. With `threads`, policy and critic learn at the same time.
+    training cannot be had back. With `threads`, policy and critic learn at the same time on the CPU.
 
     Raises:
         NonFiniteError: the numbers went out of bounds in this update.
+        SettingError: memory does not suffice for it, not even for a single step.
     """
     progress = state.progress
     policy = state.agent.policy
     # BLAS threads would take the cores from the emulator's, and their number changes the last bit of a sum.
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))
-        beside = stack.enter_context(ThreadPoolExecutor(1)) if threads else None
+        in_turn = not threads or policy.backend.device != "cpu"  # a GPU does one thing after the other anyway
+        beside = None if in_turn else stack.enter_context(ThreadPoolExecutor(1))
         envs = [stack.enter_context(closing(env)) for env in make_groups(config)]
         length = config.batch_steps, config.episodes_per_game
         rollout = Rollout(envs, state.rng, *length, state.games, cut=config.critic)
@@ -92,7 +94,9 @@ def train(
                 return
             began = time.perf_counter()
             settings = config.at(progress.step)
-            stats = update(policy, state.optimizer, played.batch, settings, state.rng, state.critic, beside)
+            learners = policy, state.optimizer, played.batch, settings, state.rng, state.critic, beside
+            with policy.backend.naming_memory():
+                stats = update(*learners)
             update_seconds = time.perf_counter() - began
             record = Record(
                 stats,

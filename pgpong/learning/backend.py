@@ -5,6 +5,8 @@ A `Backend` is the library at hand, a device of it, and what the standard leaves
 and back, and how sparse frames are multiplied there.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeAlias
@@ -62,6 +64,16 @@ class Backend:
     def is_out_of_memory(self, error: Exception) -> bool:
         """Tell whether an error says that memory did not suffice."""
         return isinstance(error, MemoryError)
+
+    @contextmanager
+    def naming_memory(self) -> Iterator[None]:
+        """Turn an error that says that memory did not suffice into one for the user."""
+        try:
+            yield
+        except Exception as error:
+            if not self.is_out_of_memory(error):
+                raise
+            raise SettingError(f"{self} has too little memory: try fewer --hidden units") from error
 
     def wait(self) -> None:
         """Return when all that was begun here is done."""

@@ -5,7 +5,6 @@ from functools import reduce
 from itertools import pairwise
 from typing import TypeVar
 
-from pgpong.errors import SettingError
 from pgpong.learning.backend import Array, Arrays, Backend
 
 T = TypeVar("T")
@@ -26,19 +25,14 @@ class Pieces:
     def do(self, work: Callable[[Array], T], add: Callable[[T, T], T], rows: Array) -> T:
         """Return what `work` makes of all `rows`, put together by `add` where they were cut.
 
-        Raises:
-            SettingError: memory does not suffice for a single row.
+        The library's own error says where memory does not suffice for a single row.
         """
         while True:
             try:
                 return reduce(add, map(work, self._cut(rows)))
             except Exception as error:
-                if not self.backend.is_out_of_memory(error):
+                if not self.backend.is_out_of_memory(error) or self.count >= rows.shape[0]:
                     raise
-                if self.count >= rows.shape[0]:
-                    raise SettingError(
-                        f"{self.backend}: memory does not suffice for a single step; try fewer --hidden units"
-                    ) from error
             self.count *= 2
 
     def _cut(self, rows: Array) -> list[Array]:

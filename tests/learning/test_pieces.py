@@ -7,9 +7,12 @@ import sys
 import numpy as np
 import pytest
 
+from pgpong.config import from_recipe
+from pgpong.envs.game import find_game
 from pgpong.errors import SettingError
 from pgpong.learning.backend import NUMPY
 from pgpong.learning.pieces import Pieces
+from pgpong.state import new_state
 from tests.learning.test_backend import TOLERANCE, Case, far_apart
 
 # An update whose minibatch needs 26 MB for the hidden units alone, and some times that on the way back;
@@ -73,15 +76,19 @@ def test_what_is_too_much_at_once_is_done_in_pieces(most, pieces):
 
 
 def test_what_fits_in_no_way_is_named():
-    with pytest.raises(SettingError, match="numpy on cpu: memory does not suffice for a single step"):
+    message = "numpy on cpu has too little memory: try fewer --hidden units"
+    with pytest.raises(SettingError, match=message), NUMPY.naming_memory():
         Pieces(NUMPY).do(Scarce(0), np.add, np.arange(10))
+    config = from_recipe(hidden=20_000_000)  # terabytes
+    with pytest.raises(SettingError, match=message):
+        new_state(config, find_game(config.env))
 
 
 def test_other_errors_are_not_taken_for_it():
     def broken(rows):
         raise RuntimeError("shapes differ")
 
-    with pytest.raises(RuntimeError, match="shapes differ"):
+    with pytest.raises(RuntimeError, match="shapes differ"), NUMPY.naming_memory():
         Pieces(NUMPY).do(broken, np.add, np.arange(10))
 
 
