@@ -52,7 +52,7 @@ class TrainConfig:
     env: str = _setting("ALE/Pong-v5", "environment id")
     frameskip: int | tuple[int, int] | None = _setting(None, "frames a step [default: the id's own]")
     sticky: float | None = _setting(None, "chance that a frame repeats the action [default: the id's own]")
-    num_envs: int = _setting(32, "games played at once", low=1)
+    num_envs: int = _setting(64, "games played at once", low=1)
     num_workers: int = _setting(0, "processes that play; 0: one a core", low=0)
 
     # What the agent sees and does
@@ -69,7 +69,7 @@ class TrainConfig:
     mirror: bool = _setting(True, "hidden units in pairs, each the other upside down")
 
     # A batch: what is played in so many steps of each game, or so many whole episodes
-    batch_steps: int = _setting(128, "steps a game in a batch; 0: batches of episodes", low=0)
+    batch_steps: int = _setting(64, "steps a game in a batch; 0: batches of episodes", low=0)
     batch_episodes: int = _setting(0, "episodes in a batch, equally many a game; 0: batches of steps", low=0)
 
     # What a step is worth
