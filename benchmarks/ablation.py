@@ -1,7 +1,7 @@
 """What each ingredient of the recipe fast is worth: it is taken out, three seeds each, and the table printed.
 
-    python benchmarks/ablation.py --updates 300 --seeds 1 2 3
-    python benchmarks/ablation.py --updates 300 --seeds 1 2 3 no-critic no-mirror
+    python benchmarks/ablation.py --updates 610 --seeds 1 2 3
+    python benchmarks/ablation.py --updates 610 --seeds 1 2 3 no-critic no-mirror
 
 Runs lie under runs/ as ablation-NAME-seedN and stay there: what was trained is not trained again, and a run
 that was interrupted goes on. One run at a time, for each uses all cores. Scores are means over the last 100
@@ -34,7 +34,7 @@ VARIANTS = {
     "no-entropy": ("no entropy in the objective", ("--entropy", "0")),
     "no-clip": ("no bound on the ratio, none on the KL divergence", ("--clip", "inf", "--max-kl", "inf")),
     "rmsprop": ("RMSProp", ("--optimizer", "rmsprop")),
-    "games": ("64 games, batches twice as large", ("--num-envs", "64")),
+    "games": ("32 games x 128 steps, batches as large", ("--num-envs", "32", "--batch-steps", "128")),
     "wide": ("400 hidden units", ("--hidden", "400")),
 }
 
@@ -68,7 +68,7 @@ def final(run: Run) -> str:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(VARIANTS))
-    parser.add_argument("--updates", type=int, default=300, help="of each run, 4,096 steps or so each")
+    parser.add_argument("--updates", type=int, default=610, help="of each run, 4,096 steps or so each; step size and entropy are down after 610")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(VARIANTS):

@@ -5,7 +5,7 @@
 
 Whatever backend is installed takes part, torch on the CPU beside torch on a GPU. Policy and critic are those
 of the recipe fast, the frames made up and as sparse as the game's; an update is 4 passes over 4 minibatches.
-Steps a second are those of the learning alone: choosing the actions, 32 games at once, and the update. What
+Steps a second are those of the learning alone: choosing the actions, 64 games at once, and the update. What
 would take longer than --patience seconds is left out.
 
 The least that an update can take is the time in which its bytes move through memory once at the speed of a
