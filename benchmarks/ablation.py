@@ -68,7 +68,9 @@ def final(run: Run) -> str:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(VARIANTS))
-    parser.add_argument("--updates", type=int, default=610, help="of each run, 4,096 steps or so each; step size and entropy are down after 610")
+    parser.add_argument(
+        "--updates", type=int, default=610, help="of each run; after 610 the step size is down"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(VARIANTS):
