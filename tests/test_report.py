@@ -325,7 +325,7 @@ def test_settings_that_differ_from_the_recipe_stand_out(html):
     differ = "differ from it: seed, num_envs, hidden, batch_steps, evaluate_every."
     assert f"5 of {len(fields(TrainConfig))} settings {differ}" in page.text
     assert [attrs.get("class") for attrs in page.all("tr")].count("changed") == 5
-    assert "400 changed, recipe: 128 steps a game in a batch" in page.text
+    assert "400 changed, recipe: 64 steps a game in a batch" in page.text
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
