@@ -18,7 +18,7 @@ from pgpong.learning.court import ascend
 from pgpong.learning.critic import Critic
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy
-from pgpong.learning.policy_gradient import minibatch_gradient, update
+from pgpong.learning.policy_gradient import climb, minibatch_gradient, update
 from pgpong.machine import available_cores
 from pgpong.rollout import Games, Rollout
 from pgpong.state import TrainingState, new_state
@@ -67,7 +67,7 @@ def where_time_goes(config: TrainConfig, game: Game, batches: int = 2) -> dict[s
     forward_again, backward = (
         learner.on(function, minibatch_gradient) for function in (Policy.forward, Policy.backward)
     )
-    stepping = learner.on(ascend, update)
+    stepping = learner.on(ascend, climb)
     critic = {"critic": learner.on(Critic.values) + learner.on(Critic.learn)} if config.critic else {}
     return {
         "games": {

@@ -107,17 +107,22 @@ def train(
                 update_seconds,
                 candidate,
             )
-            progress.update += 1
-            progress.episode += len(played.episodes)
-            progress.step += played.steps
-            progress.frame += played.frames
-            progress.seconds += record.seconds
-            if candidate is not None:
-                progress.seconds += candidate.seconds
-                progress.evaluated = candidate.progress.episode
-            progress.scores.extend(episode.score for episode in played.episodes)
+            count(progress, record, played.frames)
             state.mark_boundary(rollout.pack())
             yield record
+
+
+def count(progress: Progress, record: Record, frames: int) -> None:
+    """Add a record, and the frames of its batch, to how far a training has come."""
+    progress.update += 1
+    progress.episode += len(record.episodes)
+    progress.step += record.steps
+    progress.frame += frames
+    progress.seconds += record.seconds
+    if record.candidate is not None:
+        progress.seconds += record.candidate.seconds
+        progress.evaluated = record.candidate.progress.episode
+    progress.scores.extend(episode.score for episode in record.episodes)
 
 
 def evaluation_is_due(config: TrainConfig, progress: Progress) -> bool:

@@ -21,8 +21,8 @@ BUGS = [
     (
         "sign of the advantage",
         "learning/policy_gradient.py",
-        "bring(A, like=policy.W2)",
-        "-bring(A, like=policy.W2)",
+        "bring(A, like=like)",
+        "-bring(A, like=like)",
     ),
     (
         "discount off by one",

@@ -82,7 +82,15 @@ class Backend:
         return self.xp.asarray(np.ascontiguousarray(array))
 
 
-class NumpyBackend(Backend):
+class SparseBackend(Backend):
+    """A library in which frames are sparse rows, which are picked as rows of an array are."""
+
+    def pick(self, x: Array, rows: Array) -> Array:
+        """Pick frames by an array of row numbers."""
+        return x[rows]
+
+
+class NumpyBackend(SparseBackend):
     """numpy, and sparse frames as scipy multiplies them."""
 
     def asarray(self, array: npt.NDArray[Any], like: Array | None = None) -> Array:
@@ -92,10 +100,6 @@ class NumpyBackend(Backend):
     def frames(self, frames: "csr_array[np.float32]", like: Array) -> Array:
         """Return the frames as they are: small whole numbers, which every product takes for what they are."""
         return frames
-
-    def pick(self, x: Array, rows: Array) -> Array:
-        """Pick frames by an array of row numbers."""
-        return x[rows]
 
 
 NUMPY = NumpyBackend("numpy", np, "cpu")

@@ -10,10 +10,10 @@ from cupyx.scipy.sparse import csr_matrix
 from scipy.sparse import csr_array
 
 from pgpong.errors import SettingError
-from pgpong.learning.backend import Array, Backend
+from pgpong.learning.backend import Array, SparseBackend
 
 
-class CupyBackend(Backend):
+class CupyBackend(SparseBackend):
     """CuPy, whose sparse matrices are like scipy's."""
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
@@ -24,10 +24,6 @@ class CupyBackend(Backend):
         """Bring sparse rows (n, pixels) here."""
         parts = self.asarray(frames.data, like), self._bring(frames.indices), self._bring(frames.indptr)
         return csr_matrix(parts, shape=frames.shape)
-
-    def pick(self, x: Array, rows: Array) -> Array:
-        """Pick frames by an array of row numbers."""
-        return x[rows]
 
     def wait(self) -> None:
         """Return when all that was begun on the device is done."""

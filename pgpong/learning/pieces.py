@@ -25,7 +25,7 @@ class Pieces:
     def do(self, work: Callable[[Array], T], add: Callable[[T, T], T], rows: Array) -> T:
         """Return what `work` makes of all `rows`, put together by `add` where they were cut.
 
-        The library's own error says where memory does not suffice for a single row.
+        Where memory does not suffice for a single row, the library's own error says so.
         """
         while True:
             try:

@@ -12,7 +12,7 @@ clip: there ρ is 1, and the derivative by the logit is A (y - p), with y = 1 fo
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
@@ -90,10 +90,12 @@ class _Played:
     A: Array
 
     @classmethod
-    def bring(cls, batch: Batch, x: Array, A: npt.NDArray[np.float64], policy: Policy) -> "_Played":
-        """Bring a batch there, whose frames are there already."""
-        bring = policy.backend.asarray
-        return cls(x, bring(batch.actions), bring(batch.logp, like=policy.W2), bring(A, like=policy.W2))
+    def bring(cls, batch: Batch, A: npt.NDArray[np.float64], policy: Policy) -> "_Played":
+        """Bring a batch and its advantages there."""
+        bring, like = policy.backend.asarray, policy.W2
+        return cls(
+            policy.see(batch.frames), bring(batch.actions), bring(batch.logp, like=like), bring(A, like=like)
+        )
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # looked for here, and named
@@ -117,22 +119,38 @@ def update(
     """
     require_finite("a reward", batch.rewards)
     require_finite("an observation", batch.frames.data)
-    backend = policy.backend
-    x = policy.see(batch.frames)
-    values = critic.values(x) if critic else None
+    values = critic.values(policy.see(batch.frames)) if critic else None
     raw, explained = worth(batch, config, values), None
     if values is not None:
         known = ~batch.waits
-        x = backend.pick(x, backend.asarray(np.flatnonzero(known)))
         batch, raw, returns = batch[known], raw[known], (raw + values)[known]
         explained = explained_variance(returns, values[known])
-    played = _Played.bring(batch, x, advantages(batch, config, raw), policy)
-    parts = [backend.asarray(rows) for rows in minibatches(len(batch), config, rng)]
-    learning: Future[None] | None = None
+    bring = policy.backend.asarray
+    played = _Played.bring(batch, advantages(batch, config, raw), policy)
+    parts = [bring(rows) for rows in minibatches(len(batch), config, rng)]
     if critic:
-        critics = x, backend.asarray(returns, like=policy.W2), parts, config
-        learning = beside.submit(critic.learn, *critics) if beside else None
-    pieces = Pieces(backend)
+        learn = partial(critic.learn, played.x, bring(returns, like=policy.W2), parts, config)
+        finish = beside.submit(learn).result if beside else learn
+    seen = climb(policy, optimizer, played, parts, config)
+    _require_finite_learner(policy, optimizer)
+    if critic:
+        finish()
+        _require_finite_learner(critic.network, critic.optimizer)
+    mean_entropy, _, clip_share, norm = np.mean(seen, axis=0).tolist()
+    kl = seen[-1][1]
+    passes = len(seen) / min(config.minibatches, len(batch))
+    W1_norm, W2_norm = (norm_of({name: policy.parameters[name]}, policy.xp) for name in ("W1", "W2"))
+    return UpdateStats(mean_entropy, kl, clip_share, norm, passes, W1_norm, W2_norm, explained)
+
+
+def climb(
+    policy: Policy, optimizer: Optimizer, played: _Played, parts: list[Array], config: TrainConfig
+) -> list[tuple[float, float, float, float]]:
+    """Take a step for each of `parts`, row numbers, until the policy has moved by `config.max_kl`.
+
+    Return what each minibatch was met with: entropy, KL divergence, share of clipped steps, gradient norm.
+    """
+    pieces = Pieces(policy.backend)
     seen: list[tuple[float, float, float, float]] = []
     for rows in parts:
         work = partial(minibatch_gradient, policy, played, config, rows.shape[0])
@@ -147,17 +165,7 @@ def update(
         if norm > config.max_grad_norm:
             gradients = {name: g * (config.max_grad_norm / norm) for name, g in gradients.items()}
         ascend(policy, optimizer, gradients, config, sign=-1)
-    _require_finite_learner(policy, optimizer)
-    if critic:
-        if learning:
-            learning.result()
-        else:
-            critic.learn(*critics)
-        _require_finite_learner(critic.network, critic.optimizer)
-    mean_entropy, _, clip_share, norm = np.mean(seen, axis=0).tolist()
-    passes = len(seen) / min(config.minibatches, len(batch))
-    W1_norm, W2_norm = (norm_of({name: policy.parameters[name]}, policy.xp) for name in ("W1", "W2"))
-    return UpdateStats(mean_entropy, kl, clip_share, norm, passes, W1_norm, W2_norm, explained)
+    return seen
 
 
 def minibatch_gradient(

@@ -10,7 +10,7 @@ import torch
 from scipy.sparse import csr_array
 
 from pgpong.errors import SettingError
-from pgpong.learning.backend import Array, Backend
+from pgpong.learning.backend import Array, SparseBackend
 
 # Once a process torch says that its sparse tensors may change and that their indices are not checked.
 with warnings.catch_warnings():
@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1))
 
 
-class TorchBackend(Backend):
+class TorchBackend(SparseBackend):
     """PyTorch; sparse frames travel as the places and values of their pixels."""
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
@@ -31,10 +31,6 @@ class TorchBackend(Backend):
             return super().frames(frames, like)
         starts, pixels = (self._bring(part.astype(np.int64)) for part in (frames.indptr, frames.indices))
         return SparseRows(starts, pixels, self.asarray(frames.data, like), frames.shape[1])
-
-    def pick(self, x: Array, rows: Array) -> Array:
-        """Pick frames by an array of row numbers."""
-        return x[rows]
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Tell whether an error says that memory did not suffice; on the CPU and mps only its words do."""
