@@ -64,6 +64,12 @@ class TrainingState:
     def __post_init__(self) -> None:
         self.mark_boundary(self.games)
 
+    @property
+    def pieces(self) -> int:
+        """How many a minibatch is cut into, for memory to suffice."""
+        networks = [self.agent.policy] + ([self.critic.network] if self.critic else [])
+        return max(network.pieces.count for network in networks)
+
     def mark_boundary(self, games: Columns) -> None:
         """Take down how generator and games stand: here one update ends and the next begins."""
         self.rng_state = dict(self.rng.bit_generator.state)

@@ -87,6 +87,7 @@ def train(
         rollout = Rollout(envs, state.rng, *length, state.games, cut=config.critic)
         if not rollout.exact:
             tell("the open games cannot be played again as they were (another ale-py?): they begin anew")
+        pieces = 1
         while True:
             is_due = evaluation_is_due(config, progress)
             candidate = evaluate_state(config, state, should_stop) if is_due else None
@@ -97,6 +98,9 @@ def train(
             learners = policy, state.optimizer, played.batch, settings, state.rng, state.critic, beside
             with policy.backend.naming_memory():
                 stats = update(*learners)
+            if (needed := state.pieces) > pieces:
+                pieces = needed
+                tell(f"{policy.backend} has too little memory: minibatches are taken in {pieces} pieces now")
             update_seconds = time.perf_counter() - began
             record = Record(
                 stats,

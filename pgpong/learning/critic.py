@@ -9,7 +9,7 @@ from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array, Arrays
 from pgpong.learning.court import ascend, fold
 from pgpong.learning.optimizers import Optimizer
-from pgpong.learning.pieces import Pieces, add
+from pgpong.learning.pieces import add
 from pgpong.learning.policy import Policy
 
 
@@ -19,7 +19,6 @@ class Critic:
     def __init__(self, network: Policy, optimizer: Optimizer) -> None:
         self.network = network
         self.optimizer = optimizer
-        self._pieces = Pieces(network.backend)
 
     def values(self, x: Array) -> npt.NDArray[np.float64]:
         """Return V (n,) for frames x (n, pixels)."""
@@ -28,7 +27,7 @@ class Critic:
         def values(rows: Array) -> npt.NDArray[np.float64]:
             return backend.to_numpy(network.forward(backend.pick(x, rows))[1]).astype(np.float64)
 
-        return self._pieces.do(values, np.append, backend.asarray(np.arange(x.shape[0])))
+        return network.pieces.do(values, np.append, backend.asarray(np.arange(x.shape[0])))
 
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # looked for, and named, by the update
     def learn(
@@ -52,5 +51,5 @@ class Critic:
             gradients = network.backward(frames, h, (returns[some] - V) / rows.shape[0])
             return fold(gradients, 1, network.xp) if config.mirror else gradients
 
-        gradients = self._pieces.do(gradient, add, rows)
+        gradients = network.pieces.do(gradient, add, rows)
         ascend(network, self.optimizer, gradients, config, sign=1)

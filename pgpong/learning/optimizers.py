@@ -60,7 +60,7 @@ class Adam:
         self.state = {
             "mean": {name: xp.zeros_like(p) for name, p in parameters.items()},
             "mean_square": {name: xp.zeros_like(p) for name, p in parameters.items()},
-            "steps": {name: xp.zeros((), dtype=xp.float64) for name in parameters},
+            "steps": {name: xp.zeros((), dtype=xp.int64) for name in parameters},
         }
 
     def step(self, parameters: Arrays, gradients: Arrays, learning_rate: float) -> None:
@@ -72,7 +72,7 @@ class Adam:
             m *= self.decay
             m += (1 - self.decay) * (g * g)
             steps += 1
-            t = float(steps)
+            t = int(steps)
             # û / (√m̂ + ε) with both corrections moved into the two numbers: one pass less over the arrays.
             root = (1 - self.decay**t) ** 0.5
             rate = learning_rate * root / (1 - self.momentum**t)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from pgpong.actions import DOWN, STAY, UP
 from pgpong.learning.backend import Array, Arrays, Backend, Namespace, backend_of
 from pgpong.learning.frames import Frames
+from pgpong.learning.pieces import Pieces
 
 
 class Policy:
@@ -41,6 +42,7 @@ class Policy:
             self.parameters["W2_stay"] = W2_stay
         self.backend = backend_of(xp, W1)
         self.xp = self.backend.xp
+        self.pieces = Pieces(self.backend)  # in which memory holds the steps of a minibatch
 
     @classmethod
     def initialise(

@@ -21,13 +21,13 @@ import numpy.typing as npt
 
 from pgpong.actions import DOWN, STAY, UP
 from pgpong.config import TrainConfig
-from pgpong.learning.backend import Array, Arrays, Namespace
+from pgpong.learning.backend import NUMPY, Array, Arrays, Backend, Namespace
 from pgpong.learning.batch import Batch
 from pgpong.learning.court import ascend, fold, learnt
 from pgpong.learning.critic import Critic
 from pgpong.learning.finite import require_finite
 from pgpong.learning.optimizers import Adam, Optimizer, RMSProp
-from pgpong.learning.pieces import Pieces, add
+from pgpong.learning.pieces import add
 from pgpong.learning.policy import Policy, entropy, log_probability, one_hot
 from pgpong.learning.returns import discounted_returns, generalised_advantages, standardise
 
@@ -70,8 +70,14 @@ def worth(
 
 
 def advantages(batch: Batch, config: TrainConfig, worth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Standardise what the batch's steps are worth (n,), over the batch or over each episode."""
-    return standardise(worth, batch.episode if config.standardise == "episode" else None)
+    """Standardise what the batch's steps are worth (n,), over the batch or over each episode.
+
+    A step that waits takes no part, and has 0.
+    """
+    known = ~batch.waits
+    A = np.zeros(len(batch))
+    A[known] = standardise(worth[known], batch.episode[known] if config.standardise == "episode" else None)
+    return A
 
 
 def explained_variance(returns: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> float | None:
@@ -90,12 +96,10 @@ class _Played:
     A: Array
 
     @classmethod
-    def bring(cls, batch: Batch, A: npt.NDArray[np.float64], policy: Policy) -> "_Played":
-        """Bring a batch and its advantages there."""
+    def bring(cls, x: Array, batch: Batch, A: npt.NDArray[np.float64], policy: Policy) -> "_Played":
+        """Bring a batch, whose frames x are there, and its advantages there."""
         bring, like = policy.backend.asarray, policy.W2
-        return cls(
-            policy.see(batch.frames), bring(batch.actions), bring(batch.logp, like=like), bring(A, like=like)
-        )
+        return cls(x, bring(batch.actions), bring(batch.logp, like=like), bring(A, like=like))
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # looked for here, and named
@@ -119,17 +123,15 @@ def update(
     """
     require_finite("a reward", batch.rewards)
     require_finite("an observation", batch.frames.data)
-    values = critic.values(policy.see(batch.frames)) if critic else None
+    bring, x, known = policy.backend.asarray, policy.see(batch.frames), np.flatnonzero(~batch.waits)
+    values = critic.values(x) if critic else None
     raw, explained = worth(batch, config, values), None
-    if values is not None:
-        known = ~batch.waits
-        batch, raw, returns = batch[known], raw[known], (raw + values)[known]
-        explained = explained_variance(returns, values[known])
-    bring = policy.backend.asarray
-    played = _Played.bring(batch, advantages(batch, config, raw), policy)
-    parts = [bring(rows) for rows in minibatches(len(batch), config, rng)]
-    if critic:
-        learn = partial(critic.learn, played.x, bring(returns, like=policy.W2), parts, config)
+    played = _Played.bring(x, batch, advantages(batch, config, raw), policy)
+    parts = [bring(known[rows]) for rows in minibatches(len(known), config, rng)]
+    if critic and values is not None:
+        returns = raw + values
+        explained = explained_variance(returns[known], values[known])
+        learn = partial(critic.learn, x, bring(returns, like=policy.W2), parts, config)
         finish = beside.submit(learn).result if beside else learn
     seen = climb(policy, optimizer, played, parts, config)
     _require_finite_learner(policy, optimizer)
@@ -138,8 +140,8 @@ def update(
         _require_finite_learner(critic.network, critic.optimizer)
     mean_entropy, _, clip_share, norm = np.mean(seen, axis=0).tolist()
     kl = seen[-1][1]
-    passes = len(seen) / min(config.minibatches, len(batch))
-    W1_norm, W2_norm = (norm_of({name: policy.parameters[name]}, policy.xp) for name in ("W1", "W2"))
+    passes = config.passes * len(seen) / len(parts)
+    W1_norm, W2_norm = (norm_of({name: policy.parameters[name]}, policy.backend) for name in ("W1", "W2"))
     return UpdateStats(mean_entropy, kl, clip_share, norm, passes, W1_norm, W2_norm, explained)
 
 
@@ -150,15 +152,15 @@ def climb(
 
     Return what each minibatch was met with: entropy, KL divergence, share of clipped steps, gradient norm.
     """
-    pieces = Pieces(policy.backend)
     seen: list[tuple[float, float, float, float]] = []
     for rows in parts:
         work = partial(minibatch_gradient, policy, played, config, rows.shape[0])
-        gradients, (mean_entropy, kl, clip_share) = pieces.do(work, _add, rows)
+        gradients, means = policy.pieces.do(work, _add, rows)
         if config.mirror:
             gradients = fold(gradients, -1, policy.xp)
-        norm = norm_of(gradients, policy.xp)
+        norm = norm_of(gradients, policy.backend)
         require_finite("the gradient", norm)
+        mean_entropy, kl, clip_share = means.tolist()
         seen.append((mean_entropy, kl, clip_share, norm))
         if kl > config.max_kl:
             break
@@ -171,14 +173,14 @@ def climb(
 def minibatch_gradient(
     policy: Policy, played: _Played, config: TrainConfig, steps: int, rows: Array
 ) -> tuple[Arrays, npt.NDArray[np.float64]]:
-    """Return what `rows` add to the gradient of a minibatch of so many steps, and to the means over it."""
+    """Return what `rows` add to the gradient of a minibatch of so many steps, and to `surrogate`'s means."""
     x = policy.backend.pick(played.x, rows)
     h, z = policy.forward(x)
     log_p = policy.log_probabilities(h, z)
     require_finite("a logit", log_p, policy.xp)
     columns = played.actions[rows], played.logp[rows], played.A[rows]
-    dl, *means = surrogate(log_p, *columns, config, policy.xp, steps)
-    return policy.backward(x, h, *by_logits(dl)), np.array(means)
+    dl, means = surrogate(log_p, *columns, config, policy.xp, steps)
+    return policy.backward(x, h, *by_logits(dl)), policy.backend.to_numpy(means).astype(np.float64)
 
 
 def _add(
@@ -207,8 +209,8 @@ def surrogate(
     config: TrainConfig,
     xp: Namespace = np,
     steps: int | None = None,
-) -> tuple[Array, float, float, float]:
-    """Return the objective's derivative by the softmax's logits, then entropy, KL and share of clipped steps.
+) -> tuple[Array, Array]:
+    """Return the objective's derivative by the softmax's logits, and entropy, KL and share of clipped steps.
 
     These n steps may be a part of a minibatch of so many `steps`: all four are then their share in its.
     log_p and the derivative are (n, actions), actions, logp and A (n,): log-probabilities now, what was done,
@@ -225,9 +227,8 @@ def surrogate(
     dl = dl - config.entropy * P * (log_p + H[:, None])  # ∂H/∂l = -P (log P + H)
     if config.reduction == "mean":
         dl = dl / steps
-    means = H, ratio - 1 - log_ratio, xp.astype(clipped, A.dtype)
-    mean_entropy, kl, clip_share = (float(xp.sum(column) / steps) for column in means)
-    return dl, mean_entropy, kl, clip_share
+    columns = H, ratio - 1 - log_ratio, xp.astype(clipped, A.dtype)
+    return dl, xp.stack([xp.sum(column) for column in columns]) / steps
 
 
 def by_logits(dl: Array) -> tuple[Array, Array | None]:
@@ -236,8 +237,9 @@ def by_logits(dl: Array) -> tuple[Array, Array | None]:
     return dz, dl[:, STAY] if dl.shape[1] > STAY else None
 
 
-def norm_of(arrays: Arrays, xp: Namespace = np) -> float:
+def norm_of(arrays: Arrays, backend: Backend = NUMPY) -> float:
     """Return the Euclidean length of all arrays taken as one vector."""
     # Transposed, W1 and its gradient lie in memory in one piece and are read without a copy.
     in_one_piece = (g.T if g.ndim == 2 else g for g in arrays.values())
-    return math.hypot(*(float(xp.linalg.vector_norm(g)) for g in in_one_piece))
+    norms = backend.xp.stack([backend.xp.linalg.vector_norm(g) for g in in_one_piece])
+    return math.hypot(*backend.to_numpy(norms).tolist())

@@ -1,8 +1,8 @@
 """Out of memory: work is cut into pieces and comes to the same; what fits in no way is said in one line."""
 
-import json
 import subprocess
 import sys
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -13,7 +13,8 @@ from pgpong.errors import SettingError
 from pgpong.learning.backend import NUMPY
 from pgpong.learning.pieces import Pieces
 from pgpong.state import new_state
-from tests.learning.test_backend import TOLERANCE, Case, far_apart
+from pgpong.training import train
+from tests.learning.test_backend import SMALL, TOLERANCE, Case, far_apart
 
 # An update whose minibatch needs 26 MB for the hidden units alone, and some times that on the way back;
 # then the same one with 70 MB to be had.
@@ -22,32 +23,25 @@ import resource, sys
 import numpy as np
 from pgpong import find_game, from_recipe, new_state
 from pgpong.fastest import random_batch
-from pgpong.learning import critic, pieces, policy_gradient
+from pgpong.learning.policy_gradient import update
 from pgpong.learning.backend import find_backend
 from threadpoolctl import threadpool_limits
 
-made = []
-
-class Noted(pieces.Pieces):
-    def __init__(self, backend):
-        super().__init__(backend)
-        made.append(self)
-
-critic.Pieces = policy_gradient.Pieces = Noted
 threadpool_limits(1)  # each thread takes memory of its own
 settings = dict(num_envs=32, batch_steps=1024, hidden=200, passes=1, minibatches=1)
 config = from_recipe("fast", **settings)
 batch = random_batch(config, np.random.default_rng(0))
-weights = []
+weights, pieces = [], []
 for room in (None, 70_000_000):
     state = new_state(config, find_game(config.env), find_backend(sys.argv[1]))
     if room:
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + room, used + room))
     learner = state.agent.policy, state.optimizer, batch, config, np.random.default_rng(1), state.critic
-    policy_gradient.update(*learner)
+    update(*learner)
+    pieces.append(state.pieces)
     weights.append(state.agent.pack()[1]["W1"])
-print([one.count for one in made], np.linalg.norm(weights[1] - weights[0]) / np.linalg.norm(weights[0]))
+print(*pieces, np.linalg.norm(weights[1] - weights[0]) / np.linalg.norm(weights[0]))
 """
 
 
@@ -104,14 +98,20 @@ def test_an_update_in_pieces_is_the_update(monkeypatch, dtype):
         assert its_stats.entropy == pytest.approx(stats.entropy, rel=1e-5)
 
 
+def test_a_training_says_once_that_it_works_in_pieces():
+    state, told = new_state(SMALL, find_game(SMALL.env)), []
+    state.critic.network.pieces.count = 4  # as where memory held no more
+    list(islice(train(SMALL, state, tell=told.append), 3))
+    assert told == ["numpy on cpu has too little memory: minibatches are taken in 4 pieces now"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 def test_a_process_that_is_really_short_of_memory_makes_the_same_update(library):
     pytest.importorskip(library)
     command = [sys.executable, "-c", SHORT_OF_MEMORY, library]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    counts, apart = answer.stdout.strip().rsplit(maxsplit=1)
-    critic, policy, short_critic, short_policy = json.loads(counts)
-    assert critic == policy == 1
-    assert max(short_critic, short_policy) > 1
+    pieces, short, apart = answer.stdout.split()
+    assert pieces == "1"
+    assert int(short) > 1
     assert float(apart) < 1e-5

@@ -98,7 +98,7 @@ def test_surrogate_derivative_equals_autograd(reduction, may_stay):
     A, actions = rng.standard_normal(n), rng.integers(0, 2 + may_stay, n)
     old = log_probability(log_probabilities(z + rng.normal(0, 0.3, n), s), actions)
     config = from_recipe("fast", mirror=False, reduction=reduction, entropy=0.05, clip=0.2)
-    dl, entropy, kl, clipped = surrogate(log_probabilities(z, s), actions, old, A, config)
+    dl, (entropy, kl, clipped) = surrogate(log_probabilities(z, s), actions, old, A, config)
 
     parts = [torch.tensor(part, requires_grad=True) for part in (z, s) if part is not None]
     powers = torch.stack([-parts[0] / 2, parts[0] / 2, *parts[1:]], 1)
@@ -130,7 +130,7 @@ def test_surrogate_derivative_equals_finite_differences(may_stay):
         return np.minimum(ratio * A, np.clip(ratio, 0.8, 1.2) * A) + 0.05 * entropy
 
     config = from_recipe("fast", mirror=False, reduction="sum", entropy=0.05, clip=0.2)
-    dl, _, _, clipped = surrogate(log_probabilities(z, s), actions, old, A, config)
+    dl, (_, _, clipped) = surrogate(log_probabilities(z, s), actions, old, A, config)
     dz, ds = by_logits(dl)
     slope = (objective(z + step, s) - objective(z - step, s)) / (2 * step)
     np.testing.assert_allclose(dz, slope, rtol=1e-6, atol=1e-8)
@@ -145,7 +145,7 @@ def test_surrogate_derivative_equals_finite_differences(may_stay):
 def test_without_a_clip_and_at_ratio_one_the_derivative_is_advantage_times_error():
     z, A, actions = np.array([0.3, -2.0]), np.array([1.5, -0.7]), np.array([1, 0])
     log_p = log_probabilities(z)
-    dl, *_ = surrogate(log_p, actions, log_probability(log_p, actions), A, from_recipe("karpathy"))
+    dl, _ = surrogate(log_p, actions, log_probability(log_p, actions), A, from_recipe("karpathy"))
     np.testing.assert_allclose(by_logits(dl)[0], A * (actions - 1 / (1 + np.exp(-z))), rtol=1e-14)
 
 
