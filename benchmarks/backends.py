@@ -45,11 +45,11 @@ def candidates():
 
 def bandwidth(backend):
     """Measure bytes a second through memory: a copy reads and writes."""
-    source = backend.asarray(np.ones(COPY, np.float32))
+    source, target = (backend.asarray(np.full(COPY, value, np.float32)) for value in (1, 0))
     seconds = []
     for _ in range(5):
         began = time.perf_counter()
-        backend.xp.asarray(source, copy=True)
+        target[...] = source
         backend.wait()
         seconds.append(time.perf_counter() - began)
     return 2 * FLOAT * COPY / min(seconds)
@@ -106,7 +106,7 @@ def profile_of(backend, work):
     from torch.profiler import ProfilerActivity, profile
 
     on_cpu = backend.device == "cpu"
-    with profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (not on_cpu)) as profiled:
+    with profile(activities=[ProfilerActivity.CPU if on_cpu else ProfilerActivity.CUDA]) as profiled:
         work()
     where = "self_cpu_time_total" if on_cpu else "self_device_time_total"  # microseconds
     parts = sorted(profiled.key_averages(), key=lambda part: getattr(part, where), reverse=True)
