@@ -17,6 +17,7 @@ says for each size whether two updates from the same seed came to the same weigh
 
 import argparse
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -79,7 +80,7 @@ def measure(config, backend, patience):
         for _ in range(2):  # the first one warms up
             state = new_state(config, find_game(config.env), backend)
             update_once(state, np.random.default_rng(0))
-            weights.append(state.agent.pack()[1])
+            weights.append(state.agent.copy().pack()[1])
         while sum(taken) < min(1.0, patience):
             update_once(state, rng)
         acting = seconds_a_step(state.agent.policy, config.num_envs, backend)
@@ -145,8 +146,8 @@ def crossing(rows):
             batches = sorted(batch for other, batch in speeds if other == name)
             ahead = [b for b in batches if speeds[name, b] > speeds.get(("numpy on cpu", b), 0.0)]
             lasting = [b for b in ahead if set(batches[batches.index(b) :]) <= set(ahead)]
-            where = f"from batches of {lasting[0]:,} steps on" if lasting else "at no size measured"
-            lines.append(f"{hidden:,} hidden units: {name} is faster than numpy {where}")
+            where = f"from batches of {lasting[0]:,} steps on" if lasting else "from no size of the batch on"
+            lines.append(f"{hidden:,} hidden units: {name} stays faster than numpy {where}")
     return "\n".join(lines)
 
 
@@ -157,12 +158,16 @@ def draw(rows, path):
     panels = style.panels(ax, 1, len(sizes), gap=(0.03, 0))
     slowest, fastest = (of(row["steps_per_second"] for row in rows) for of in (min, max))
     names = list(dict.fromkeys(row["backend"] for row in rows))
+    batches = sorted({row["batch"] for row in rows})
     for panel, hidden in zip(panels, sizes, strict=True):
         for name, colour, marker in zip(names, style.LINES, "os^Dvx", strict=False):
             points = [r for r in rows if (r["hidden"], r["backend"]) == (hidden, name)]
             speeds = [r["steps_per_second"] for r in points]
             panel.plot([r["batch"] for r in points], speeds, color=colour, marker=marker, label=name)
         panel.set(xscale="log", yscale="log", xlabel="steps in a batch", title=f"{hidden:,} hidden units")
+        panel.set_xticks(batches, [f"{batch:,}" for batch in batches])
+        panel.set_xticks([], minor=True)
+        panel.set_xlim(batches[0] / 1.5, 1.5 * batches[-1])
         panel.set_ylim(slowest / 1.5, 1.5 * fastest)
     for panel in panels[1:]:
         panel.tick_params(which="both", labelleft=False)
@@ -179,7 +184,7 @@ def main():
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()
-    recipe = from_recipe("fast")
+    recipe = from_recipe("fast", max_kl=math.inf)  # each update is one from beginning to end
     rows, bandwidths = [], {}
     for backend in candidates():
         bandwidths[str(backend)] = bandwidth(backend)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -65,6 +66,7 @@ def installed(device: str | None = None) -> Iterator[Backend]:
 
 def seconds_a_batch(config: TrainConfig, backend: Backend) -> float:
     """Measure how long the networks take over a batch: to choose its actions, and to learn from it."""
+    config = replace(config, max_kl=math.inf)  # learnt from again and again, no batch keeps within a bound
     state = new_state(config, find_game(config.env, config.frameskip, config.sticky), backend)
     policy, rng = state.agent.policy, np.random.default_rng(0)
     batch = random_batch(config, rng)

@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 FILE = Path(__file__).parent / "data" / "reference_curves.json"
 COUNTS = ("update", "episode", "step", "frame", "seconds")
-POINTS = 150  # of a curve
+POINTS = 300  # of a curve
 # Two means of 100 games can differ by this much though the agents are equally good: late in a training the
 # scores of single games have a standard deviation of 5 to 7.
 TOLERANCE = 1.0

@@ -220,10 +220,10 @@ def test_where_there_is_no_run_the_agent_that_ships_plays(tmp_path, monkeypatch)
     assert find_agent("") == SHIPPED
     agent = pgpong.Agent.load(SHIPPED)
     assert agent.game == GAME
-    assert agent.provenance["run"] == "fast-seed1-long"
+    assert agent.provenance["run"] == "fast-seed5"
     assert SHIPPED.stat().st_size < 3_000_000
     result = pgpong.evaluate(agent, 8, seed=1000)
-    assert result.mean > 12  # 18.4 over a hundred games; a wrong screen, action or weight gives -20
+    assert result.mean > 12  # 19.1 over a hundred games; a wrong screen, action or weight gives -20
 
 
 def test_a_run_that_exists_is_never_overwritten(run):
