@@ -146,8 +146,12 @@ def crossing(rows):
             batches = sorted(batch for other, batch in speeds if other == name)
             ahead = [b for b in batches if speeds[name, b] > speeds.get(("numpy on cpu", b), 0.0)]
             lasting = [b for b in ahead if set(batches[batches.index(b) :]) <= set(ahead)]
-            where = f"from batches of {lasting[0]:,} steps on" if lasting else "from no size of the batch on"
-            lines.append(f"{hidden:,} hidden units: {name} stays faster than numpy {where}")
+            where = "at no size measured"
+            if ahead:
+                where = f"with batches of {', '.join(f'{batch:,}' for batch in ahead)} steps alone"
+            if lasting:
+                where = f"from batches of {lasting[0]:,} steps on"
+            lines.append(f"{hidden:,} hidden units: {name} is faster than numpy {where}")
     return "\n".join(lines)
 
 
