@@ -10,6 +10,7 @@ from pgpong.agent import Agent
 from pgpong.commands.options import backend_options, take_backend
 from pgpong.evaluation import ENOUGH, GAMES_AT_ONCE, Evaluation, evaluate
 from pgpong.fastest import seconds_a_step
+from pgpong.learning.backend import NUMPY
 from pgpong.storage.replay import Shelf
 from pgpong.storage.run import find_agent, run_of
 
@@ -54,7 +55,9 @@ def command(
     keep = shelf.consider if shelf else lambda replay: None
     found = Agent.load(path)
     seconds = partial(seconds_a_step, found.policy, min(episodes, GAMES_AT_ONCE))
-    found = found.to(take_backend(place, found.policy.backend.name, seconds, partial(click.echo, err=True)))
+    own = found.policy.backend
+    usual = None if own is NUMPY else own.name
+    found = found.to(take_backend(place, usual, seconds, partial(click.echo, err=True)))
     figures = {}
     if not as_json:
         click.echo(f"{path}, seeds {seed} to {seed + episodes - 1}")

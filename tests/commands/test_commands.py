@@ -123,6 +123,8 @@ def test_a_device_that_is_not_there_is_one_line_and_nothing_is_written(cli, tiny
     before = sorted(tiny_run.parent.rglob("*"))
     line = one_line_error(cli(verb, "--backend", "numpy", "--device", "cuda"))
     assert "numpy has no device 'cuda'" in line
+    line = one_line_error(cli(verb, "--device", "cuda:99"))  # where none is named, it is torch's
+    assert "pip install 'pgpong[torch]'" in line or "torch finds no device 'cuda:99' here" in line
     assert sorted(tiny_run.parent.rglob("*")) == before
 
 
