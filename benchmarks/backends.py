@@ -5,8 +5,8 @@
 
 Whatever backend is installed takes part, torch on the CPU beside torch on a GPU. Policy and critic are those
 of the recipe fast, the frames made up and as sparse as the game's; an update is 4 passes over 4 minibatches.
-Steps a second are those of the learning alone: choosing the actions, 64 games at once, and the update. What
-would take longer than --patience seconds is left out.
+Steps a second are those of the learning alone: choosing the actions, 64 games at once, and the update. No
+larger batch is tried where, four times as large, it would take longer than --patience seconds.
 
 The least that an update can take is the time in which its bytes move through memory once at the speed of a
 copy: for each minibatch the optimiser reads weights, gradient and two means and writes all four, and five
@@ -64,7 +64,7 @@ def bytes_moved(config, steps, pixels):
     return 2 * FLOAT * config.passes * (optimiser + layer)  # policy and critic
 
 
-def measure(config, backend, patience):
+def measure(config, backend):
     """Return what an update and a step of all games take."""
     rng = np.random.default_rng(0)
     batch = random_batch(config, rng)
@@ -81,7 +81,7 @@ def measure(config, backend, patience):
             state = new_state(config, find_game(config.env), backend)
             update_once(state, np.random.default_rng(0))
             weights.append(state.agent.copy().pack()[1])
-        while sum(taken) < min(1.0, patience):
+        while sum(taken) < 1:
             update_once(state, rng)
         acting = seconds_a_step(state.agent.policy, config.num_envs, backend)
         profile = profile_of(backend, lambda: update_once(state, rng))
@@ -184,7 +184,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hidden", type=int, nargs="+", default=[200, 2_000, 20_000])
     parser.add_argument("--batches", type=int, nargs="+", default=[2_048, 8_192, 32_768, 131_072])
-    parser.add_argument("--patience", type=float, default=60, help="seconds an update may take")
+    parser.add_argument("--patience", type=float, default=60, help="seconds a larger batch may take")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()
@@ -198,7 +198,7 @@ def main():
                 steps = batch // recipe.num_envs
                 config = replace(recipe, hidden=hidden, batch_steps=steps)
                 try:
-                    row = measure(config, backend, arguments.patience)
+                    row = measure(config, backend)
                 except (SettingError, MemoryError) as error:
                     print(f"{backend}, {hidden:,} hidden units, {batch:,} steps: {error}", flush=True)
                     break
