@@ -344,6 +344,7 @@ def damage(path, content):
     [
         (["nobody"], None, "no run at nobody"),
         (["tiny", "--out", "page.htm"], None, "expected the name of a .html file, got 'page.htm'"),
+        (["tiny", "--out", "no/page.html"], None, "--out: there is no folder no"),
         (["tiny"], lambda run: run.episodes.unlink(), "tiny has no finished episode yet"),
         (["tiny"], lambda run: damage(run.metrics, '{"update": 1}\n'), "metrics.jsonl: line 1"),
         (["tiny"], lambda run: damage(run.metrics, "\0\0\n{}\n"), "metrics.jsonl"),

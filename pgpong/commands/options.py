@@ -3,11 +3,13 @@
 import types
 from collections.abc import Callable
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
 from pgpong.config import RECIPES, TrainConfig
+from pgpong.errors import SettingError
 from pgpong.fastest import find_fastest
 from pgpong.learning.backend import BACKENDS, Backend, find_backend
 
@@ -64,6 +66,16 @@ def stop_options(command: F) -> F:
     ):
         command = click.option(f"--{name}", type=kind, help=text)(command)
     return command
+
+
+def check_folder(out: Path) -> None:
+    """Check, before the work, that the folder of a file to be written is there.
+
+    Raises:
+        SettingError: it is not.
+    """
+    if not out.parent.is_dir():
+        raise SettingError(f"--out: there is no folder {out.parent}")
 
 
 def as_flag(name: str, value: Any) -> str:

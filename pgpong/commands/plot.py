@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from pgpong import plots
 from pgpong.agent import Agent
+from pgpong.commands.options import check_folder
 from pgpong.config import TrainConfig
-from pgpong.errors import SettingError
 from pgpong.plots.first_layer import SCALES
 from pgpong.plots.learning_curve import AXES
 from pgpong.plots.neurons import ORDERS
@@ -202,8 +202,8 @@ def _write(out: Path | None, home: Path | None, name: str, draw: Callable[[], Fi
     if out is None:
         out = (home / "plots" if home else Path()) / f"{name}.png"
     check_format(out)  # before the work
-    if not out.parent.is_dir() and out.parent.name != "plots":
-        raise SettingError(f"--out: there is no folder {out.parent}")
+    if out.parent.name != "plots":
+        check_folder(out)
     figure = draw()
     with reporting(f"cannot make {out.parent}"):
         out.parent.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from pgpong.commands.options import check_folder
 from pgpong.errors import SettingError
 from pgpong.report import write_report
 from pgpong.storage.files import write_atomically
@@ -28,8 +29,10 @@ def command(run: str | None, out: Path | None) -> None:
 
     The film is a video where PyAV is installed (pip install 'pgpong[video]'), else a GIF.
     """
-    if out is not None and out.suffix.lower() != SUFFIX:
-        raise SettingError(f"expected the name of a {SUFFIX} file, got {str(out)!r}")
+    if out is not None:
+        if out.suffix.lower() != SUFFIX:
+            raise SettingError(f"expected the name of a {SUFFIX} file, got {str(out)!r}")
+        check_folder(out)
     history = read_run(run)
     out = out or history.run.folder / f"report{SUFFIX}"
     console = Console(stderr=True)
