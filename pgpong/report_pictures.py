@@ -53,7 +53,7 @@ class Shape:
 
 # On a phone 3.6 inches are shown on 320 pixels of CSS or so, and each of these has up to three of the screen.
 _CURVE = {"wide": Shape(9.6, 4.8, 11, 150), "narrow": Shape(3.6, 3.8, 9.5, 240)}
-_TRAINING = {"wide": Shape(9.6, 10.4, 10.5, 150, columns=2), "narrow": Shape(3.6, 17.5, 10, 240)}
+_TRAINING = {"wide": Shape(9.6, 7.8, 10.5, 150, columns=3), "narrow": Shape(3.6, 19.7, 10, 240)}
 _FILTERS = Shape(9.54, 0, 15, 140, columns=8)  # two pixels a weight
 _MARGINS = (0.75, 0.6, 0.25, 0.35)  # inches left, below, right, above; what is empty of them is cut off
 _PAD = 0.04  # inches that are left
@@ -109,9 +109,9 @@ def draw_training(history: History) -> Figures:
         RunError: the updates lack one of its figures.
     """
     alt = (
-        f"Eight small curves over {counted(history.updates.rows, 'update')}: mean score, entropy, KL "
-        "divergence, share of clipped steps, passes over a batch, length of the gradient, length of the "
-        "weights, speed."
+        f"Nine small curves over {counted(history.updates.rows, 'update')}: mean score, entropy, what the "
+        "critic foretells, KL divergence, share of clipped steps, passes over a batch, length of the "
+        "gradient, length of the weights, speed."
     )
     return _in_all_forms(alt, _TRAINING, lambda ax, columns: plots.training(history, columns=columns, ax=ax))
 

@@ -25,6 +25,7 @@ _POINTS = 200  # of a band
 _SMOOTH = 20  # updates in the running mean of the training sheet
 _NEEDED = ("entropy", "kl", "clip_share", "passes", "grad_norm", "batch_steps")
 _LOWEST, _HIGHEST = -21, 21
+_UNKNOWN = "not written down by this run"
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,12 @@ def curve(*runs: AnyRun, against: str = "episodes", reference: bool = True, ax: 
     return figure
 
 
-def training(run: AnyRun, *, against: str = "updates", columns: int = 4, ax: Axes | None = None) -> Figure:
-    """Draw what one reads when a run does not learn, on one sheet of eight panels.
+def training(run: AnyRun, *, against: str = "updates", columns: int = 3, ax: Axes | None = None) -> Figure:
+    """Draw what one reads when a run does not learn, on one sheet of nine panels.
 
-    Score; entropy beside that of chance; KL divergence, share of clipped steps, passes done; gradient
-    norm; the norms of both layers beside what they were at the start; speed. Thin is each update, thick the
-    mean of the last 20; dotted are the bounds that the settings set.
+    Score; entropy beside that of chance; what the critic foretells of the returns; KL divergence, share of
+    clipped steps, passes done; gradient norm; the norms of both layers beside what they were at the start;
+    speed. Thin is each update, thick the mean of the last 20; dotted are the bounds that the settings set.
 
     Raises:
         SettingError: the axis is unknown, or the panels do not fill so many columns.
@@ -104,7 +105,7 @@ def training(run: AnyRun, *, against: str = "updates", columns: int = 4, ax: Axe
     """
     axis = find_axis(against)
     if columns < 1 or len(_SHEET) % columns:
-        raise SettingError(f"expected 1, 2, 4 or 8 columns, got {columns}")
+        raise SettingError(f"expected 1, 3 or 9 columns, got {columns}")
     history = take_run(run)
     for name in _NEEDED:
         if name not in history.updates:
@@ -235,6 +236,12 @@ def _heading(ax: Axes, text: str) -> None:
     ax.set_title(text, fontsize="small", loc="left")
 
 
+def _say(ax: Axes, text: str) -> None:
+    """Say why a panel is empty."""
+    ax.set(xticks=[], yticks=[])
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", fontsize="small")
+
+
 def _bound(ax: Axes, value: float, text: str) -> None:
     if math.isfinite(value):
         ax.axhline(value, linestyle=":", linewidth=1.2, color="0.5")
@@ -256,6 +263,19 @@ def _entropy(ax: Axes, x: Floats, history: History) -> None:
     _bound(ax, chance, name)
     ax.set_ylim(0, 1.13 * chance)
     ax.set_ylabel("nats", fontsize="x-small")
+
+
+def _critic(ax: Axes, x: Floats, history: History) -> None:
+    _heading(ax, "what the critic foretells")
+    ax.set_ylabel("share of the returns' variance", fontsize="x-small")
+    explained = history.updates.get("explained")
+    if not history.config.critic or explained is None:
+        _say(ax, _UNKNOWN if history.config.critic else "no critic: steps are worth their returns")
+        return
+    known = np.isfinite(explained)  # returns that are all alike have no variance
+    _thin_and_thick(ax, x[known], explained[known], style.BLUE)
+    _bound(ax, 1, "all of it")
+    ax.set_ylim(-0.5, 1.13)  # at first it may be far worse than a constant
 
 
 def _kl(ax: Axes, x: Floats, history: History) -> None:
@@ -297,14 +317,7 @@ def _norms(ax: Axes, x: Floats, history: History) -> None:
     for name, colour in (("W1", style.BLUE), ("W2", style.VERMILION)):
         norm = history.updates.get(f"{name}_norm")
         if norm is None:  # an earlier version did not write them down
-            ax.text(
-                0.5,
-                0.5,
-                "not written down by this run",
-                transform=ax.transAxes,
-                ha="center",
-                fontsize="small",
-            )
+            _say(ax, _UNKNOWN)
             return
         known = np.flatnonzero(np.isfinite(norm))
         first = norm[known[0]] if len(known) else math.nan
@@ -322,4 +335,4 @@ def _speed(ax: Axes, x: Floats, history: History) -> None:
     ax.set_ylabel("steps/s", fontsize="x-small")
 
 
-_SHEET = (_score, _entropy, _kl, _clipped, _passes, _gradient, _norms, _speed)
+_SHEET = (_score, _entropy, _critic, _kl, _clipped, _passes, _gradient, _norms, _speed)

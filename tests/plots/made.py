@@ -44,6 +44,7 @@ def make_run(folder, name="made", seed=0, updates=120, sessions=(1,), evaluated=
                 "kl": 0.005 + rng.random() / 200, "clip_share": 0.02 + rng.random() / 100,
                 "grad_norm": 0.05 + rng.random() / 20, "passes": 3.0 if update % 40 else 1.5,
                 "W1_norm": 179.0 + update, "W2_norm": 1.0 - update / 1000, "batch_steps": 8000,
+                "explained": None if update == 1 else 0.9 - 1 / update,
                 "games_seconds": 1.4, "network_seconds": 0.1, "update_seconds": 0.1 + rng.random() / 5,
             }
         )  # fmt: skip

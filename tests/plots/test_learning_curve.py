@@ -126,9 +126,10 @@ def test_the_training_sheet_shows_each_figure_of_the_updates(folder):
     history = read_run(run)
     figure = plots.training(run)
     panels = {panel.get_title(loc="left"): panel for panel in figure.axes[0].child_axes}
-    assert len(panels) == 8
+    assert len(panels) == 9
     for heading, values in (
         ("entropy of the policy", history.updates["entropy"]),
+        ("what the critic foretells", history.updates["explained"][1:]),
         ("how far an update moves the policy", history.updates["kl"]),
         ("steps whose ratio is clipped", 100 * history.updates["clip_share"]),
         ("passes over a batch", history.updates["passes"]),
@@ -142,14 +143,24 @@ def test_the_training_sheet_shows_each_figure_of_the_updates(folder):
     assert all(panel.get_xlabel() == "updates" and panel.get_ylabel() for panel in panels.values())
 
 
-def test_a_run_of_an_earlier_version_has_a_sheet_without_norms(folder):
+def test_a_run_of_an_earlier_version_has_a_sheet_without_what_it_did_not_write(folder):
     run = make_run(folder)
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
-    without = [{k: v for k, v in line.items() if k not in ("W1_norm", "W2_norm")} for line in lines]
+    without = [
+        {k: v for k, v in line.items() if k not in ("W1_norm", "W2_norm", "explained")} for line in lines
+    ]
     run.metrics.write_text("".join(json.dumps(line) + "\n" for line in without))
-    figure = plots.training(run, columns=2)
+    figure = plots.training(run, columns=1)
     texts = [text.get_text() for panel in figure.axes[0].child_axes for text in panel.texts]
-    assert "not written down by this run" in texts
+    assert texts.count("not written down by this run") == 2
+
+
+def test_a_run_without_a_critic_says_so(folder):
+    run = make_run(folder)
+    config = run.folder / "config.toml"
+    config.write_text(config.read_text().replace("critic = true", "critic = false"))
+    texts = [text.get_text() for panel in plots.training(run).axes[0].child_axes for text in panel.texts]
+    assert "no critic: steps are worth their returns" in texts
 
 
 def test_what_cannot_be_drawn_is_said(folder):
@@ -157,7 +168,7 @@ def test_what_cannot_be_drawn_is_said(folder):
     for call, message in (
         (lambda: plots.curve(), "expected one run or more"),
         (lambda: plots.curve(run, against="days"), "cannot draw against 'days': use episodes, frames, hours"),
-        (lambda: plots.training(run, columns=3), "expected 1, 2, 4 or 8 columns, got 3"),
+        (lambda: plots.training(run, columns=2), "expected 1, 3 or 9 columns, got 2"),
     ):
         with pytest.raises(SettingError, match=message):
             call()
