@@ -54,7 +54,7 @@ class Shape:
 # On a phone 3.6 inches are shown on 320 pixels of CSS or so, and each of these has up to three of the screen.
 _CURVE = {"wide": Shape(9.6, 4.8, 11, 150), "narrow": Shape(3.6, 3.8, 9.5, 240)}
 _TRAINING = {"wide": Shape(9.6, 7.8, 10.5, 150, columns=3), "narrow": Shape(3.6, 19.7, 10, 240)}
-_FILTERS = Shape(9.54, 0, 15, 140, columns=8)  # two pixels a weight
+_FILTERS = Shape(9.54, 0, 15, 140, columns=8)  # two pixels a weight; a unit with two pictures has two columns
 _MARGINS = (0.75, 0.6, 0.25, 0.35)  # inches left, below, right, above; what is empty of them is cut off
 _PAD = 0.04  # inches that are left
 
@@ -129,16 +129,27 @@ def draw_filters(run: Run) -> tuple[Figures, str]:
         raise RunError("the run's folder holds no agent")
     agent = Agent.load(path)
     number = min(FILTERS, agent.policy.hidden)
+    columns = _FILTERS.columns // (2 if agent.sees_current else 1)
     alt = (
         f"The weights of {counted(number, 'hidden unit')} as grey pictures of 80 x 80 pixels, those first "
         "that matter most, each with its number, an arrow up or down, and how often it fires."
     )
-    tiles = _draw_tiles(agent, number)
-    narrow = _in_half_the_columns(tiles, number) if number >= _FILTERS.columns else tiles
-    return Figures(alt, _image(tiles), _image(narrow)), _call(agent, path)
+    tile = (
+        "tile is one unit's two pictures of the court, of what has moved on the left and of what is there "
+        "on the right"
+        if agent.sees_current
+        else "square is one unit's picture of the court"
+    )
+    caption = (
+        f"The weights of the hidden units that matter most in {_call(agent, path)}. Each {tile}, each weight "
+        "times how much its pixel moves."
+    )
+    tiles = _draw_tiles(agent, number, columns)
+    narrow = _in_half_the_columns(tiles, number, columns) if number >= columns else tiles
+    return Figures(alt, _image(tiles), _image(narrow)), caption
 
 
-def _draw_tiles(agent: Agent, number: int) -> Pixels:
+def _draw_tiles(agent: Agent, number: int, columns: int) -> Pixels:
     """Draw the filters without any margin.
 
     They are on a black ground for both schemes: on it the arrows' colours are the easiest to read.
@@ -146,22 +157,22 @@ def _draw_tiles(agent: Agent, number: int) -> Pixels:
     with _style({**plots.DARK, "figure.facecolor": PLATE}, _FILTERS):
         figure = Figure()
         ax = figure.add_axes((0, 0, 1, 1))
-        plots.filters(agent, number=number, columns=_FILTERS.columns, ax=ax)
+        plots.filters(agent, number=number, columns=columns, ax=ax)
         left, right = ax.get_xlim()
         bottom, top = ax.get_ylim()
-        width = _FILTERS.width * min(number, _FILTERS.columns) / _FILTERS.columns
+        width = _FILTERS.width * min(number, columns) / columns
         figure.set_size_inches(width, width * (bottom - top) / (right - left))
         return _to_pixels(figure, _FILTERS.resolution)
 
 
-def _in_half_the_columns(tiles: Pixels, number: int) -> Pixels:
+def _in_half_the_columns(tiles: Pixels, number: int, columns: int) -> Pixels:
     """Cut each row in its middle and put the halves one below the other: the order stays."""
-    rows = -(-number // _FILTERS.columns)
+    rows = -(-number // columns)
     middle = tiles.shape[1] // 2
     halves = []
     for row in np.array_split(tiles, rows):
         halves += [row[:, :middle], row[:, -middle:]]
-    if 0 < number % _FILTERS.columns <= _FILTERS.columns // 2:
+    if 0 < number % columns <= columns // 2:
         halves.pop()  # it is empty
     return np.concatenate(halves)
 

@@ -298,26 +298,27 @@ def test_the_film_is_the_end_of_the_game(trained):
     assert scenes[-1].ended
 
 
-def test_the_tiles_of_the_narrow_picture_are_those_of_the_wide_one_in_their_order():
-    columns = report_pictures._FILTERS.columns
+@pytest.mark.parametrize("columns", [4, 8])
+def test_the_tiles_of_the_narrow_picture_are_those_of_the_wide_one_in_their_order(columns):
     for number in (8, 11, 12, 13, 40):
         rows = -(-number // columns)
         tiles = np.zeros((rows * 2, columns * 2, 3), np.uint8)
         for n in range(number):
             row, column = divmod(n, columns)
             tiles[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = n + 1
-        narrow = report_pictures._in_half_the_columns(tiles, number)[::2, ::2, 0].reshape(-1)
+        narrow = report_pictures._in_half_the_columns(tiles, number, columns)[::2, ::2, 0].reshape(-1)
         assert narrow[:number].tolist() == list(range(1, number + 1))
         assert len(narrow) - number < columns // 2
 
 
 def test_the_best_agent_is_drawn_where_there_is_one(run):
     shutil.copy(run.latest, run.best)
-    figures, which = draw_filters(run)
-    assert which.startswith("the best agent of episode ")
-    assert which.endswith("(best.npz)")
+    figures, caption = draw_filters(run)
+    assert "that matter most in the best agent of episode " in caption
+    assert "(best.npz). Each tile is one unit's two pictures of the court" in caption
     assert "12 hidden units" in figures.alt
     assert figures.narrow.width < figures.wide.width
+    assert figures.wide.width < 3 * figures.wide.height  # pairs, four in a row, with room for the letters below
 
 
 def test_settings_that_differ_from_the_recipe_stand_out(html):
