@@ -318,7 +318,7 @@ def test_the_best_agent_is_drawn_where_there_is_one(run):
     assert "(best.npz). Each tile is one unit's two pictures of the court" in caption
     assert "12 hidden units" in figures.alt
     assert figures.narrow.width < figures.wide.width
-    assert figures.wide.width < 3 * figures.wide.height  # pairs, four in a row, with room for the letters below
+    assert figures.wide.width < 3 * figures.wide.height  # pairs, four in a row, with room for letters
 
 
 def test_settings_that_differ_from_the_recipe_stand_out(html):
