@@ -56,7 +56,7 @@ def command(
     found = Agent.load(path)
     seconds = partial(seconds_a_step, found.policy, min(episodes, GAMES_AT_ONCE))
     own = found.policy.backend
-    usual = None if own is NUMPY else own.name
+    usual = None if own is NUMPY else own.name  # weights in numpy's arrays go to any library
     found = found.to(take_backend(place, usual, seconds, partial(click.echo, err=True)))
     figures = {}
     if not as_json:
