@@ -1,19 +1,22 @@
 """What each ingredient of the recipe fast is worth: it is taken out, three seeds each, and the table printed.
 
-    python benchmarks/ablation.py --updates 610 --seeds 1 2 3
+    python benchmarks/ablation.py --updates 610 --seeds 1 2 3 --json docs/ablation.json --figure ablation.png
     python benchmarks/ablation.py --updates 610 --seeds 1 2 3 no-critic no-mirror
 
 Runs lie under runs/ as ablation-NAME-seedN and stay there: what was trained is not trained again, and a run
-that was interrupted goes on. One run at a time, for each uses all cores. Scores are means over the last 100
-training episodes; minutes are of training.
+that was interrupted goes on. One run at a time, for each uses all cores. The recipe itself is that of the
+reference runs. Scores are means over the last 100 training episodes; minutes are of training.
 """
 
 import argparse
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 from time_to_score import first_reached
 
+from pgpong.plots import style
 from pgpong.storage.lines import read_lines
 from pgpong.storage.run import RUNS, Run
 
@@ -33,36 +36,77 @@ VARIANTS = {
     "no-anneal": ("step size and entropy's weight stay", ("--anneal-steps", "0")),
     "no-entropy": ("no entropy in the objective", ("--entropy", "0")),
     "no-clip": ("no bound on the ratio, none on the KL divergence", ("--clip", "inf", "--max-kl", "inf")),
-    "rmsprop": ("RMSProp", ("--optimizer", "rmsprop")),
+    "rmsprop": ("RMSProp, as in 2016", ("--optimizer", "rmsprop", "--decay", "0.99", "--epsilon", "1e-5")),
     "games": ("32 games x 128 steps, batches as large", ("--num-envs", "32", "--batch-steps", "128")),
     "wide": ("400 hidden units", ("--hidden", "400")),
 }
 
 
-def trained(name: str, seed: int, updates: int) -> Run:
-    """Return the run of a variant and seed, trained up to so many updates."""
-    run = Run(RUNS / f"ablation-{name}-seed{seed}")
+def trained(name, seed, updates):
+    """Return the run of a variant and seed, trained for so many updates or more."""
+    reference = name == "fast"
+    run = Run(RUNS / "reference" / f"fast-seed{seed}" if reference else RUNS / f"ablation-{name}-seed{seed}")
     options = ("--updates", str(updates))
-    if run.metrics.is_file():
-        if read_lines(run.metrics)[-1]["update"] >= updates:
-            return run
-        command = ["resume", run.name, *options]
-    else:
+    if not run.metrics.is_file():
         flags = ("--evaluate-every", "0", *VARIANTS[name][1])
         command = ["train", "--run", run.name, "--seed", str(seed), *options, *flags]
+    elif read_lines(run.metrics)[-1]["update"] < updates:
+        command = ["resume", run.name, *options]
+    else:
+        return run
     subprocess.run([sys.executable, "-m", "pgpong", *command], check=True)
     return run
 
 
-def reached(run: Run, score: float) -> str:
-    """Write when a run came to a score."""
-    first = first_reached(run, score, GAMES)
-    return "-" if first is None else f"{first[1] / 1e6:.2f}M, {first[0]:.1f} min"
+def result(name, seed, updates):
+    """Train a variant with a seed; return when it came to each target, and how it stood at the end."""
+    run = trained(name, seed, updates)
+    last = next(line for line in read_lines(run.metrics) if line["update"] == updates)
+    reached = {}
+    for score in TARGETS:
+        minutes, steps, _ = first_reached(run, score, GAMES) or (0, last["step"] + 1, 0)
+        in_time = steps <= last["step"]
+        reached[score] = {"steps": steps, "minutes": round(minutes, 2)} if in_time else None
+    return {"seed": seed, "reached": reached, "steps": last["step"], "score": last["score_mean"]}
 
 
-def final(run: Run) -> str:
-    """Write the score that a run ended with."""
-    return f"{read_lines(run.metrics)[-1]['score_mean']:+.1f}"
+def mean(results):
+    """Return the mean score of a variant's results."""
+    return sum(one["score"] for one in results) / len(results)
+
+
+def row(name, results):
+    """Write a variant's row of the table."""
+    when = (
+        "; ".join(
+            f"{at['steps'] / 1e6:.2f}M, {at['minutes']:.1f} min" if (at := one["reached"][score]) else "-"
+            for one in results
+        )
+        for score in TARGETS
+    )
+    scores = ", ".join(f"{one['score']:+.1f}" for one in results)
+    return f"| {VARIANTS[name][0]} | {' | '.join(when)} | {scores} | {mean(results):+.1f} |"
+
+
+def draw(table, path):
+    """Draw the score of every seed, and the mean, variant by variant, the best on top."""
+    names = sorted(table, key=lambda name: mean(table[name]))
+    figure, ax = style.canvas(None, 7.6, 0.3 * len(names) + 1)
+    for height, name in enumerate(names):
+        colour = style.VERMILION if name == "fast" else style.BLUE
+        scores = [one["score"] for one in table[name]]
+        ax.plot(scores, [height] * len(scores), "o", color=colour, alpha=0.5, markeredgewidth=0)
+        ax.plot(mean(table[name]), height, "|", color=colour, markersize=14, markeredgewidth=2)
+    if "fast" in table:
+        ax.axvline(mean(table["fast"]), color=style.VERMILION, linewidth=0.8, linestyle=":")
+    ax.set_yticks(range(len(names)), [VARIANTS[name][0] for name in names])
+    steps = max(one["steps"] for results in table.values() for one in results)
+    ax.set_xlabel(
+        f"score after {steps / 1e6:.1f}M steps (mean of {GAMES} training games); | is the seeds' mean"
+    )
+    ax.xaxis.label.set_size("small")
+    style.tidy(ax)
+    style.save(figure, path)
 
 
 def main():
@@ -72,18 +116,21 @@ def main():
         "--updates", type=int, default=610, help="of each run; after 610 the step size is down"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(VARIANTS):
         parser.error(f"unknown variant {unknown.pop()!r}: use {', '.join(VARIANTS)}")
-    lines = [
-        "| | " + " | ".join(f"to {score}" for score in TARGETS) + " | at the end |",
-        "| --- | --- | --- | --- |",
-    ]
+    heads = ["", *(f"to {score}" for score in TARGETS), "at the end", "mean"]
+    print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}", flush=True)
+    table = {}
     for name in arguments.names or VARIANTS:
-        runs = [trained(name, seed, arguments.updates) for seed in arguments.seeds]
-        cells = [*("; ".join(reached(run, score) for run in runs) for score in TARGETS)]
-        lines.append(f"| {VARIANTS[name][0]} | {' | '.join(cells)} | {', '.join(map(final, runs))} |")
-        print("\n".join(lines), flush=True)
+        table[name] = [result(name, seed, arguments.updates) for seed in arguments.seeds]
+        print(row(name, table[name]), flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(table, indent=1))
+    if arguments.figure:
+        draw(table, arguments.figure)
 
 
 if __name__ == "__main__":
