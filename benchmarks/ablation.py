@@ -76,16 +76,14 @@ def mean(results):
 
 
 def row(name, results):
-    """Write a variant's row of the table."""
-    when = (
-        "; ".join(
-            f"{at['steps'] / 1e6:.2f}M, {at['minutes']:.1f} min" if (at := one["reached"][score]) else "-"
-            for one in results
-        )
-        for score in TARGETS
-    )
-    scores = ", ".join(f"{one['score']:+.1f}" for one in results)
-    return f"| {VARIANTS[name][0]} | {' | '.join(when)} | {scores} | {mean(results):+.1f} |"
+    """Write a variant's row of the table, in each cell the seeds one after the other."""
+    cells = [VARIANTS[name][0]]
+    for score in TARGETS:
+        reached = [one["reached"][score] for one in results]
+        cells.append(", ".join(f"{at['steps'] / 1e6:.2f}" if at else "-" for at in reached))
+        cells.append(", ".join(f"{at['minutes']:.1f}" if at else "-" for at in reached))
+    cells.append(", ".join(f"{one['score']:+.1f}" for one in results))
+    return f"| {' | '.join(cells)} | {mean(results):+.1f} |"
 
 
 def draw(table, path):
@@ -121,7 +119,8 @@ def main():
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(VARIANTS):
         parser.error(f"unknown variant {unknown.pop()!r}: use {', '.join(VARIANTS)}")
-    heads = ["", *(f"to {score}" for score in TARGETS), "at the end", "mean"]
+    to_targets = (head for score in TARGETS for head in (f"to {score}: M steps", "minutes"))
+    heads = ["", *to_targets, "at the end", "mean"]
     print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}", flush=True)
     table = {}
     for name in arguments.names or VARIANTS:
