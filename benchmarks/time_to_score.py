@@ -2,7 +2,7 @@
 
     python benchmarks/time_to_score.py --score -10 --games 50 runs/fast-seed1 runs/fast-seed2 runs/fast-seed3
 
-Minutes are of training: playing and learning, without the start of the emulators.
+Minutes are of training: playing, learning and the evaluations on the way, without the start of the emulators.
 """
 
 import argparse

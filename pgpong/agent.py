@@ -85,12 +85,13 @@ class Agent:
     def to(self, place: str | Backend) -> "Agent":
         """Return one whose policy is on a device (cpu, cuda, cuda:1, mps) or a backend.
 
-        On the CPU that is numpy, elsewhere torch; `pgpong.learning.backend.find_backend` finds others.
+        On the CPU that is numpy, but for a convolutional policy, elsewhere torch;
+        `pgpong.learning.backend.find_backend` finds others.
 
         Raises:
             SettingError: there is no such device here, or what it needs is not installed.
         """
-        backend = find_backend(device=place) if isinstance(place, str) else place
+        backend = find_backend(self.policy.library, place) if isinstance(place, str) else place
         return Agent(self.policy.to(backend), self.game, self.provenance)
 
     def save(self, path: str | Path, *, small: bool = False) -> None:

@@ -4,7 +4,7 @@ import math
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 import tomli_w
@@ -32,9 +32,11 @@ def _describe(kind: Any) -> str:
     """Name a setting's type for a person."""
     if get_origin(kind) is Literal:
         return " or ".join(get_args(kind))
-    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(
-        kind, str(kind)
-    )
+    if isinstance(kind, UnionType):
+        return " or ".join(_describe(one) for one in get_args(kind) if one is not NoneType)
+    if get_origin(kind) is tuple:
+        return "a pair of them"
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ class TrainConfig:
     # The game
     env: str = _setting("ALE/Pong-v5", "environment id")
     frameskip: int | tuple[int, int] | None = _setting(None, "frames a step [default: the id's own]")
-    sticky: float | None = _setting(None, "chance that a frame repeats the action [default: the id's own]")
+    sticky: float | None = _setting(
+        None, "chance that a frame repeats the action [default: the id's own]", low=0
+    )
     num_envs: int = _setting(64, "games played at once", low=1)
     num_workers: int = _setting(0, "processes that play; 0: one a core", low=0)
 
@@ -61,7 +65,8 @@ class TrainConfig:
 
     # The network
     policy: Literal["two-layer", "conv"] = _setting(
-        "two-layer", "the network; conv: convolutions before the hidden units, for --backend torch"
+        "two-layer",
+        "the network; conv: convolutions before the hidden units, for --backend torch, step size 5e-4",
     )
     hidden: int = _setting(200, "hidden units", low=1)
     fan_in: int = _setting(200, "W1 starts as N(0, 1/fan_in)", low=1)
@@ -74,9 +79,11 @@ class TrainConfig:
 
     # What a step is worth
     gamma: float = _setting(0.99, "discount a step, 0 to 1", low=0)
-    critic: bool = _setting(True, "a second network foretells returns, and steps are measured from that")
+    critic: bool = _setting(
+        True, "a second network foretells returns; a step is worth its return minus that forecast"
+    )
     gae_lambda: float = _setting(
-        0.95, "decay a step of trust in what came over what the critic says, 0 to 1", low=0
+        0.95, "λ of those advantages, 0 to 1: 1 trusts what was played, 0 the critic's next forecast", low=0
     )
     standardise: Literal["batch", "episode"] = _setting(
         "batch", "what steps are worth is standardised over this"
@@ -85,18 +92,24 @@ class TrainConfig:
     # The update
     passes: int = _setting(4, "passes over a batch", low=1)
     minibatches: int = _setting(4, "parts a batch is split into in each pass", low=1)
-    reduction: Literal["mean", "sum"] = _setting("mean", "gradients of a minibatch are averaged or summed")
+    reduction: Literal["mean", "sum"] = _setting(
+        "mean", "the policy's gradients of a minibatch are averaged or summed"
+    )
     clip: float = _setting(0.2, "bound on the probability ratio's distance from 1; inf: none", above=0)
-    max_kl: float = _setting(0.05, "KL divergence that ends an update early, nats; inf: none", above=0)
+    max_kl: float = _setting(
+        0.05, "KL divergence that ends the policy's part of an update early, nats; inf: none", above=0
+    )
     entropy: float = _setting(0.01, "weight of the entropy in the objective", low=0)
-    max_grad_norm: float = _setting(0.5, "longer gradients are shortened to this; inf: never", above=0)
+    max_grad_norm: float = _setting(
+        0.5, "longer gradients of the policy are shortened to this; inf: never", above=0
+    )
 
     # The optimiser
     optimizer: Literal["adam", "rmsprop"] = _setting("adam", "adam or rmsprop")
     learning_rate: float = _setting(2e-3, "step size", above=0)
     weight_decay: float = _setting(0.0, "W1 shrinks by this times the step size in each step", low=0)
-    momentum: float = _setting(0.9, "decay of Adam's mean gradient, 0 to 1", low=0)
-    decay: float = _setting(0.999, "decay of the mean squared gradient, 0 to 1", low=0)
+    momentum: float = _setting(0.9, "decay of Adam's mean gradient, below 1", low=0)
+    decay: float = _setting(0.999, "decay of the mean squared gradient, below 1", low=0)
     epsilon: float = _setting(1e-8, "added to the root mean square", above=0)
 
     # In the course of a training
@@ -124,9 +137,12 @@ class TrainConfig:
             if isinstance(value, int | float) and not (value >= low and value > above):
                 bound = f"more than {above:g}" if above > -math.inf else f"{low:g} or more"
                 raise SettingError(f"{setting.name}: expected {bound}, got {value:g}")
-        for name in ("gamma", "gae_lambda", "momentum", "decay", "anneal_to"):
+        for name in ("gamma", "gae_lambda", "anneal_to"):
             if not getattr(self, name) <= 1:
                 raise SettingError(f"{name}: expected 0 to 1, got {getattr(self, name):g}")
+        for name in ("momentum", "decay"):
+            if not getattr(self, name) < 1:  # a mean that never moves
+                raise SettingError(f"{name}: expected 0 to less than 1, got {getattr(self, name):g}")
         if bool(self.batch_steps) == bool(self.batch_episodes):
             raise SettingError("expected either batch_steps or batch_episodes above 0, and the other 0")
         if self.policy == "conv" and (self.mirror or self.blur or self.weight_decay):

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 from threadpoolctl import threadpool_limits
 
+from pgpong.actions import IDLE
 from pgpong.agent import Agent
-from pgpong.envs.worker import IDLE
 from pgpong.errors import SettingError
 from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.replay import Replay

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
+from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.errors import FileFormatError
 from pgpong.evaluation import Evaluation
+from pgpong.machine import git_commit, machine, versions
 from pgpong.rollout import Episode
 from pgpong.state import Progress, TrainingState
 from pgpong.storage.arrays import Meta
@@ -52,9 +54,13 @@ class Recorder:
         self.ending = "crashed"  # what run.json says unless something better comes
         self._repeat = repeat
         self._tell = tell
+        backend = state.agent.policy.backend
         self._session = {
             "command": command,
-            "backend": str(state.agent.policy.backend),
+            "git": git_commit(),
+            "versions": versions() | {backend.name: str(import_module(backend.name).__version__)},
+            "machine": machine(),
+            "backend": str(backend),
             "start": now(),
             "first_update": state.progress.update + 1,
         }

@@ -24,8 +24,8 @@ Floats = npt.NDArray[np.float64]
 FILE = Path(__file__).parent / "data" / "reference_curves.json"
 COUNTS = ("update", "episode", "step", "frame", "seconds")
 POINTS = 300  # of a curve
-# Two means of 100 games can differ by this much though the agents are equally good: late in a training the
-# scores of single games have a standard deviation of 5 to 7.
+# Two means of 100 games can differ by this much though the agents are equally good: while an agent learns to
+# win, the scores of single games have a standard deviation of 5 to 7 and more.
 TOLERANCE = 1.0
 
 # Settings that change nothing about how a run learns, and those that recipe and game say already.
@@ -150,7 +150,7 @@ def curve_to_ship(history: History) -> dict[str, Any]:
         "recipe": history.config.recipe,
         "game": str(history.game),
         "settings": {name: value for name, value in settings.items() if name not in _ASIDE},
-        "machine": history.provenance.get("machine"),
+        "machine": history.provenance["sessions"][0]["machine"],
         **{name: updates[name][rows].round(1).tolist() for name in COUNTS},
         "score_mean": updates["score_mean"][rows].round(2).tolist(),
     }

@@ -64,11 +64,12 @@ class Session:
     end: str
     ending: str
     updates: str
+    commit: str
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the figures come from, as far as run.json tells."""
+    """Where the figures come from, as far as run.json tells; machine and versions are the last session's."""
 
     repeat: str
     facts: list[tuple[str, str]]
@@ -201,18 +202,14 @@ def provenance_of(provenance: dict[str, Any], updates: int) -> Provenance:
     What it says on how to repeat the run is as old as the beginning or end of the last session: `updates` is
     how far the run has come.
     """
-    sessions = provenance.get("sessions")
+    listed = provenance.get("sessions")
+    sessions = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    latest = sessions[-1] if sessions else {}
     return Provenance(
         repeat=re.sub(r"--updates=\d+$", f"--updates={updates}", _text(provenance.get("repeat"))),
-        facts=[
-            ("seed", _text(provenance.get("seed"))),
-            ("git commit", _text(provenance.get("git"))),
-            *_pairs(provenance.get("machine")),
-        ],
-        versions=_pairs(provenance.get("versions")),
-        sessions=[_session(one) for one in sessions if isinstance(one, dict)]
-        if isinstance(sessions, list)
-        else [],
+        facts=[("seed", _text(provenance.get("seed"))), *_pairs(latest.get("machine"))],
+        versions=_pairs(latest.get("versions")),
+        sessions=[_session(one) for one in sessions],
     )
 
 
@@ -225,6 +222,7 @@ def _session(session: dict[str, Any]) -> Session:
         end=_time(session.get("end")),
         ending=_text(session.get("ending", "not written down: it is training still, or was killed")),
         updates=f"from {_text(first)} on" if last is None else f"{_text(first)} to {_text(last)}",
+        commit=_text(session.get("git")),
     )
 
 

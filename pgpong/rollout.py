@@ -5,7 +5,7 @@ What keeps a batch unbiased:
 - A batch of *steps* is a window in time over games that never pause: every rally that ends in the window
   belongs to it, long ones as often as they are played. A rally still open when the window closes waits,
   with what the policy thought when it played it, and goes into the batch in which it ends. So each step
-  is learnt from exactly once, with its true return, and no episode crowds out another.
+  belongs to exactly one batch, with its true return, and no episode crowds out another.
 - Where a critic can say what is to come, the open rallies need not wait, and every step is learnt from while
   the policy is still the one that played it. Of each such rally the last step alone waits: in this batch its
   frame stands for what follows, in the next one the step is learnt from.
@@ -29,6 +29,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pgpong.actions import IDLE
 from pgpong.learning.batch import Batch, concatenate
 from pgpong.learning.finite import require_finite
 from pgpong.learning.frames import Frames, pack_frames, sparse_frames, stack_frames, unpack_frames
@@ -62,7 +63,7 @@ class Played:
     episodes: list[Episode]
     steps: int
     frames: int
-    games_seconds: float  # spent in the emulator and the preprocessing
+    games_seconds: float  # in which it waited for emulator and preprocessing, and kept the books
     network_seconds: float  # spent in choosing actions
 
 
@@ -263,9 +264,10 @@ class Games:
         h, z = policy.forward(policy.see(x))
         log_p = policy.backend.to_numpy(policy.log_probabilities(h, z))
         require_finite("a logit", log_p)
-        self._begin_episodes(self._ended)
+        playing = self._left > 0
+        self._begin_episodes(self._ended & playing)
         actions = sample(np.exp(log_p), self.rng)
-        self.env.step_async(actions, seed=self._seed.tolist())
+        self.env.step_async(np.where(playing, actions, IDLE), seed=self._seed.tolist())
         logp = log_probability(log_p, actions)
         self._acted = x, actions.astype(np.uint8), logp
         self.network_seconds += time.perf_counter() - began

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def test_the_test_line_installs_and_tests(copy):
     )  # fmt: skip
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert " passed" in answer.stdout
+
+
+def test_the_python_of_the_readme_runs_as_it_stands(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for block in blocks:
+        command = [sys.executable, "-W", "error", "-c", block]
+        answer = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False)
+        assert answer.returncode == 0, answer.stderr
+        assert answer.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["agent.npz"]
 
 
 def test_every_command_that_the_readme_names_exists():

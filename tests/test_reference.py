@@ -10,7 +10,11 @@ import pytest
 from pgpong.config import from_recipe
 from pgpong.envs.game import find_game
 from pgpong.reference import FILE, Reference, curve_to_ship, find_reference, reference_curves
+from pgpong.state import new_state
 from pgpong.storage.history import read_run
+from pgpong.storage.lines import read_lines
+from pgpong.storage.run import Run
+from pgpong.training import train
 
 RUNS = Path(__file__).parents[1] / "runs" / "reference"
 GAME = find_game("ALE/Pong-v5")
@@ -37,6 +41,18 @@ def test_the_curves_that_ship_are_those_of_the_reference_runs():
         assert one["step"] == history.updates["step"][rows].tolist()
         assert one["episode"][-1] == history.episodes.rows
         assert find_reference(history.config, history.game).other_settings == ()
+
+
+@pytest.mark.parametrize("name", ["fast-seed1", "karpathy-seed1", "karpathy-v0-seed1"])
+def test_the_reference_runs_are_of_the_code_as_it_is(name):
+    """The first updates come out as they were written down; on other processors, up to the last digits."""
+    run = Run(RUNS / name)
+    config = run.config
+    state = new_state(config, find_game(config.env, config.frameskip, config.sticky))
+    for record, line in zip(train(config, state), read_lines(run.metrics)[:3], strict=False):
+        assert (state.progress.step, state.progress.frame) == (line["step"], line["frame"])
+        for field in ("entropy", "kl", "grad_norm", "W1_norm", "W2_norm"):
+            assert getattr(record.stats, field) == pytest.approx(line[field], rel=1e-3, abs=1e-8), field
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import VectorEnv
 
 import pgpong
+from pgpong.actions import IDLE
 from pgpong.config import from_recipe
 from pgpong.learning.policy import Policy, log_probability
 from pgpong.learning.policy_gradient import make_optimizer, update
@@ -241,7 +242,9 @@ def test_karpathy_rollout_and_update_equal_the_formulas_frame_by_frame():
             steps.append((seen[game].reshape(-1).astype(float), actions[game] == 1, rewards[game]))
             if terminated[game] or truncated[game]:
                 break
+        assert {notes[1][game] for notes in onlooker.notes[len(steps) :]} <= {IDLE}
     assert sorted(e.score for e in played.episodes) == sorted(sum(r for *_, r in steps) for steps in episodes)
+    assert min(map(len, episodes)) < len(onlooker.notes)  # so one did idle
 
     cache = {name: np.zeros_like(W) for name, W in start.items()}
     expected = the_2016_update(start["W1"], start["W2"], cache, episodes)

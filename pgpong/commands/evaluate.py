@@ -10,7 +10,6 @@ from pgpong.agent import Agent
 from pgpong.commands.options import backend_options, take_backend
 from pgpong.evaluation import ENOUGH, GAMES_AT_ONCE, Evaluation, evaluate
 from pgpong.fastest import seconds_a_step
-from pgpong.learning.backend import NUMPY
 from pgpong.storage.replay import Shelf
 from pgpong.storage.run import find_agent, run_of
 
@@ -43,10 +42,10 @@ def command(
     """Play games with AGENT in parallel and report its score: with sampled actions, then with greedy ones.
 
     AGENT is a file, a run (its best), RUN@latest, RUN@best, RUN@500 (episode 500's) or pretrained; without
-    it, the newest run. The games are those of the environment that the agent was trained in, with the seeds
-    SEED, SEED + 1, ..., by which no agent was trained or chosen. A score to publish takes 100 games or more
-    and sticky actions. The best, the worst and the latest game are kept as replays: in the run's folder if
-    the agent is a run's.
+    it, the newest run, and where there is none, pretrained. The games are those of the environment that the
+    agent was trained in, with the seeds SEED, SEED + 1, ..., by which no agent was trained or chosen. A score
+    to publish takes 100 games or more and sticky actions. The best, the worst and the latest game are kept as
+    replays: in the run's folder if the agent is a run's.
     """
     path = find_agent(agent)
     run = run_of(path)
@@ -55,9 +54,7 @@ def command(
     keep = shelf.consider if shelf else lambda replay: None
     found = Agent.load(path)
     seconds = partial(seconds_a_step, found.policy, min(episodes, GAMES_AT_ONCE))
-    own = found.policy.backend
-    usual = None if own is NUMPY else own.name  # weights in numpy's arrays go to any library
-    found = found.to(take_backend(place, usual, seconds, partial(click.echo, err=True)))
+    found = found.to(take_backend(place, found.policy.library, seconds, partial(click.echo, err=True)))
     figures = {}
     if not as_json:
         click.echo(f"{path}, seeds {seed} to {seed + episodes - 1}")
@@ -66,12 +63,12 @@ def command(
         figures[call(result)] = result.as_dict()
         if not as_json:
             click.echo(summary(result))
-    if shelf:
-        shelf.save()
     if as_json:
         click.echo(json.dumps({"agent": str(path), **figures}))
     elif reasons := doubts(found, episodes):
         click.echo(f"not a score to publish: {' and '.join(reasons)}")
+    if shelf:
+        shelf.save()  # last: a folder that cannot be written takes no figure away
 
 
 def call(result: Evaluation) -> str:

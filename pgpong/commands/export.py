@@ -16,7 +16,8 @@ def command(agent: str, out: Path) -> None:
     """Write AGENT to a .npz model file, or to a .safetensors file for other programs.
 
     AGENT is a file, a run (its best), RUN@latest, RUN@best, RUN@500 (episode 500's) or pretrained; without
-    it, the newest run. Of a checkpoint the agent alone is written, not what its training needs to go on.
+    it, the newest run, and where there is none, pretrained. Of a checkpoint the agent alone is written, not
+    what its training needs to go on.
     """
     loaded = Agent.load(find_agent(agent))
     export_agent(loaded, out)

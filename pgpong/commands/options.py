@@ -61,7 +61,7 @@ def stop_options(command: F) -> F:
             ("updates", click.IntRange(min=1), "stop when the run has so many updates"),
             ("hours", click.FloatRange(min=0), "stop after so many hours"),
             ("minutes", click.FloatRange(min=0), "stop after so many minutes"),
-            ("until", float, "stop when the mean of the last 100 episodes is this score"),
+            ("until", float, "stop when the mean of the last 100 episodes reaches this score"),
         )
     ):
         command = click.option(f"--{name}", type=kind, help=text)(command)

@@ -14,7 +14,7 @@ from pgpong.commands.watch import choose_viewer, viewer_option
 from pgpong.config import TrainConfig
 from pgpong.envs.game import Game, find_game
 from pgpong.errors import DiskError, PgpongError, SettingError
-from pgpong.rollout import FIRST_TRAINING_SEED
+from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.files import reporting
 from pgpong.storage.replay import SUFFIX
 from pgpong.storage.run import find_agent, list_runs
@@ -34,7 +34,7 @@ q        quit           v    show or hide what a network sees
 
 @click.command("play", epilog=KEYS)
 @viewer_option
-@click.option("--seed", type=click.IntRange(0, FIRST_TRAINING_SEED - 1), help="of the game [a random one]")
+@click.option("--seed", type=click.IntRange(0, FIRST_VALIDATION_SEED - 1), help="of the game [a random one]")
 @click.option("--env", default=TrainConfig.env, show_default=True, help="Pong id of ale-py's")
 @click.option("--against", help="AGENT to compare with on the same seed [the newest run's best]")
 @click.option("--out", type=click.Path(path_type=Path), help=f"where the game is kept [{PLAYS}/DATE{SUFFIX}]")
@@ -51,7 +51,7 @@ def command(where: str | None, seed: int | None, env: str, against: str | None, 
     game = find_game(env)
     path = choose_path(out)
     rival = find_rival(against, game)
-    seed = secrets.randbelow(FIRST_TRAINING_SEED) if seed is None else seed
+    seed = secrets.randbelow(FIRST_VALIDATION_SEED) if seed is None else seed
     controls = Controls(playing=True)
     playback = Playback(game)
     playback.begin(seed)

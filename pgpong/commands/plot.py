@@ -16,7 +16,7 @@ from pgpong.plots.first_layer import SCALES
 from pgpong.plots.learning_curve import AXES
 from pgpong.plots.neurons import ORDERS
 from pgpong.plots.style import check_format
-from pgpong.rollout import FIRST_TRAINING_SEED
+from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.files import reporting
 from pgpong.storage.run import find_agent, find_run, run_of
 from pgpong.viewing.film import Picture, check_target, write_film
@@ -31,7 +31,7 @@ out_option = click.option(
 )
 seed_option = click.option(
     "--seed",
-    type=click.IntRange(0, FIRST_TRAINING_SEED - 1),
+    type=click.IntRange(0, FIRST_VALIDATION_SEED - 1),
     default=0,
     show_default=True,
     help="of the games",

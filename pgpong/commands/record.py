@@ -13,7 +13,7 @@ from rich.status import Status
 
 from pgpong.agent import Agent
 from pgpong.errors import SettingError
-from pgpong.rollout import FIRST_TRAINING_SEED
+from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.files import reporting
 from pgpong.storage.replay import Replay
 from pgpong.storage.run import Run, find_agent, find_run, run_of, spread
@@ -42,7 +42,7 @@ _UPDATE_EVERY = 30  # pictures, of the progress line
 @click.argument("agent", default="")
 @click.option("--out", type=click.Path(path_type=Path), help="the .mp4 or .gif file to write [in films/]")
 @click.option("--episodes", type=click.IntRange(min=1), help="games to play [1]")
-@click.option("--seed", type=click.IntRange(0, FIRST_TRAINING_SEED - 1), help="of the first game [0]")
+@click.option("--seed", type=click.IntRange(0, FIRST_VALIDATION_SEED - 1), help="of the first game [0]")
 @click.option("--greedy", is_flag=True, help="take the likeliest action instead of sampling")
 @click.option(
     "--overlay/--no-overlay",

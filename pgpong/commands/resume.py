@@ -29,7 +29,7 @@ def command(run: str | None, tensorboard: bool, **options: Any) -> int:
 
     It goes on exactly where it stood after its last saved update, as if it had never stopped: weights,
     optimiser, random generator, open games, and the same metrics files. Stop conditions are not inherited:
-    give them again if you want any. The backend is numpy again unless another is given.
+    give them again if you want any. So it is with the backend: it is the usual one unless another is given.
     """
     stop = take_stop_conditions(options)
     if tensorboard:

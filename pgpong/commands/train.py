@@ -16,14 +16,14 @@ from pgpong.config import TrainConfig, from_recipe
 from pgpong.envs.game import Game, find_game
 from pgpong.errors import SettingError
 from pgpong.fastest import seconds_a_batch
-from pgpong.machine import git_commit, machine, versions
+from pgpong.learning.backend import NUMPY, Backend
 from pgpong.recorder import Recorder
 from pgpong.reference import find_reference
 from pgpong.state import TrainingState, new_state
 from pgpong.stopping import Moment, Signals, StopConditions
 from pgpong.storage.lines import read_lines
 from pgpong.storage.lock import RunLock
-from pgpong.storage.run import RUNS, Run, new_name
+from pgpong.storage.run import PRETRAINED, RUNS, Run, new_name
 from pgpong.training import train
 from pgpong.viewing.progress import Subject, make_display
 from pgpong.viewing.tensorboard import check_tensorboard, make_listener
@@ -89,13 +89,12 @@ def start_run(config: TrainConfig, name: str | None = None) -> tuple[Run, TrainC
         DiskError: the folder cannot be written.
     """
     name = name or new_name(config)
-    if Path(name).name != name:
-        raise SettingError(f"--run: expected a plain name, a folder under {RUNS}/, got {name!r}")
+    if Path(name).name != name or "@" in name or name == PRETRAINED:
+        rule = f"a plain name without @, for a folder under {RUNS}/, and not {PRETRAINED}"
+        raise SettingError(f"--run: expected {rule}, got {name!r}")
     game = find_game(config.env, config.frameskip, config.sticky)
     config = replace(config, frameskip=game.frameskip, sticky=game.sticky)
-    provenance = {"versions": versions(), "machine": machine(), "seed": config.seed, "git": git_commit()}
-    run = Run.create(RUNS / name, config, provenance)
-    return run, config, game
+    return Run.create(RUNS / name, config, {"seed": config.seed}), config, game
 
 
 def run_training(
@@ -122,7 +121,7 @@ def run_training(
     reference = find_reference(config, game)
     began = time.monotonic()
     command = ["pgpong", *sys.argv[1:]]
-    repeat = partial(repeat_command, config)
+    repeat = partial(repeat_command, config, state.agent.policy.backend)
     listener = make_listener(tensorboard, run.folder / "tensorboard", config, state, tell)
     with Recorder(run, config, state, command, repeat, tell) as recorder:
         subject = Subject(title, state.progress, history, stop, lambda: recorder.saved_at, reference)
@@ -161,7 +160,7 @@ def representative(run: Run) -> str:
     )
 
 
-def repeat_command(config: TrainConfig, updates: int) -> str:
+def repeat_command(config: TrainConfig, backend: Backend, updates: int) -> str:
     """Write the command that makes the same run up to an update, with all that is not the recipe's own."""
     game = find_game(config.env)
     recipe = replace(
@@ -173,6 +172,8 @@ def repeat_command(config: TrainConfig, updates: int) -> str:
         for setting in fields(config)
         if (value := getattr(config, setting.name)) != getattr(recipe, setting.name)
     ]
+    if backend is not NUMPY:
+        changed += [as_flag("backend", backend.name), as_flag("device", backend.device)]
     return shlex.join(["pgpong", "train", f"--recipe={config.recipe}", *changed, f"--updates={updates}"])
 
 

@@ -8,7 +8,7 @@ import click
 
 from pgpong.agent import Agent
 from pgpong.errors import SettingError
-from pgpong.rollout import FIRST_TRAINING_SEED
+from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.run import find_run
 from pgpong.viewing.sources import (
     Episodes,
@@ -39,7 +39,7 @@ q      quit
 @click.command("watch", epilog=KEYS)
 @click.argument("agent", default="")
 @viewer_option
-@click.option("--seed", type=click.IntRange(0, FIRST_TRAINING_SEED - 1), help="of the first game [0]")
+@click.option("--seed", type=click.IntRange(0, FIRST_VALIDATION_SEED - 1), help="of the first game [0]")
 @click.option("--greedy", is_flag=True, help="take the likeliest action instead of sampling")
 @click.option("--episodes", type=click.IntRange(min=1), help="games to play [until q]")
 @click.option("--follow", is_flag=True, help="take up each new checkpoint of a run that trains")

@@ -53,7 +53,7 @@ def make_vec(
 
 
 class PongVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArray[Any]]):
-    """Difference frames and two actions of many games, shared out among worker processes."""
+    """Difference frames and the actions of many games, shared out among worker processes."""
 
     def __init__(
         self, game: Game, num_envs: int, num_workers: int = 0, *, stay: bool = False, current: bool = False
@@ -95,7 +95,7 @@ class PongVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArray[A
     def step(self, actions: npt.NDArray[np.int64]) -> Step:
         """Step all games; one that ended in the step before is reset, and shows zeros.
 
-        A game whose action is `worker.IDLE` is not played, and stays as it is.
+        A game whose action is `IDLE` is not played, and stays as it is, ended or not.
         """
         self.step_async(actions)
         return self.step_wait()

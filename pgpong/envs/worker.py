@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pgpong.actions import IDLE
 from pgpong.envs.emulator import Emulator
 from pgpong.envs.game import EMULATOR_ACTIONS, Game
 from pgpong.envs.preprocess import (
@@ -28,7 +29,6 @@ from pgpong.envs.preprocess import (
 from pgpong.pixels import checksum, nonzero_pixels
 
 Seeds: TypeAlias = list[int | None]  # one a game
-IDLE = -1  # in the place of an action: not to be played
 History: TypeAlias = tuple[int, npt.NDArray[np.uint8]]  # a seed, and the actions since, as `actions` has them
 
 
@@ -65,14 +65,15 @@ class Worker:
     def step(self, actions: list[int], seeds: Seeds) -> Answer:
         """Play a step of each game; those that ended in the step before begin anew instead.
 
-        A game whose action is `IDLE` stays as it is.
+        A game whose action is `IDLE` stays as it is, ended or not.
         """
         rewards = np.zeros(len(self._games))
-        began = self._ended.tolist()
+        idle = [action == IDLE for action in actions]
+        began = [ended and not idles for ended, idles in zip(self._ended.tolist(), idle, strict=True)]
         for i, game in enumerate(self._games):
             if began[i]:
                 game.reset(seeds[i])
-            elif actions[i] != IDLE:
+            elif not idle[i]:
                 rewards[i] = game.step(EMULATOR_ACTIONS[actions[i]])
         return self._answer(rewards, began)
 

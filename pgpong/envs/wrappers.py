@@ -104,7 +104,7 @@ def make(
     current: bool = False,
     render_mode: str | None = None,
 ) -> gymnasium.Env[Picture, np.int64]:
-    """Make a single game of Pong that shows difference frames and takes up or down.
+    """Make a single game of Pong that shows difference frames and takes actions.
 
     Observations are int8 (80, 80) of -1, 0, 1; actions are 0 for down and 1 for up; the reward is 1 for a
     point won and -1 for a point lost. `frameskip` and `sticky` replace the id's own where given. With `stay`

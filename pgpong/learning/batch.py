@@ -10,7 +10,7 @@ from pgpong.learning.frames import Frames, stack_frames
 
 @dataclass(frozen=True)
 class Batch:
-    """Steps of n, rally after rally, in the order they were played; each rally goes to its end.
+    """n steps, rally after rally, in the order they were played; each rally goes to its end.
 
     Or, in a batch that was cut, to a step that waits for what is to come of it. Shapes: frames (n, pixels),
     all others (n,).

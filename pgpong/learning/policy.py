@@ -35,6 +35,7 @@ class Policy:
     """
 
     kind = "two-layer ReLU"  # how a file names it
+    library: str | None = None  # the backend that it needs, if any
 
     def __init__(self, W1: Array, W2: Array, xp: Namespace = np, W2_stay: Array | None = None) -> None:
         self.parameters: Arrays = {"W1": W1, "W2": W2}
@@ -58,7 +59,8 @@ class Policy:
         """Draw W1 ~ N(0, 1/fan_in), W2 and, if it may stay, W2_stay ~ N(0, 1/hidden), variances given.
 
         `fan_in` is the number of inputs of a hidden unit that are taken to be non-zero at once: `pixels`
-        in the 2016 recipe, about 40 where one knows that difference frames are sparse.
+        in the 2016 recipe. Of a difference frame about 40 are; the recipe fast has more, for it shows the
+        current picture too, and its blurred weights do not cancel out.
         """
         W1 = rng.standard_normal((hidden, pixels)) / math.sqrt(fan_in)
         W2 = rng.standard_normal(hidden) / math.sqrt(hidden)

@@ -38,12 +38,12 @@ class UpdateStats:
 
     entropy: float  # nats
     kl: float  # nats, of the policy that played from the one that the last minibatch met
-    clip_share: float  # of steps whose ratio was out of bounds, 0 to 1
+    clip_share: float  # of steps whose gradient the clip took away, 0 to 1
     grad_norm: float  # before it is shortened
     passes: float  # done, of those that were asked for
     W1_norm: float  # Euclidean, of the weights that the update left
     W2_norm: float
-    explained: float | None = None  # share of the returns' variance that the critic foretold, at most 1
+    explained: float | None = None  # share of its returns' variance that the critic foretold, at most 1
 
 
 def make_optimizer(policy: Policy, config: TrainConfig) -> Optimizer:
@@ -140,7 +140,8 @@ def update(
         _require_finite_learner(critic.network, critic.optimizer)
     mean_entropy, _, clip_share, norm = np.mean(seen, axis=0).tolist()
     kl = seen[-1][1]
-    passes = config.passes * len(seen) / len(parts)
+    taken = len(seen) - (kl > config.max_kl)  # where the bound was met there was no step
+    passes = config.passes * taken / len(parts)
     W1_norm, W2_norm = (norm_of({name: policy.parameters[name]}, policy.backend) for name in ("W1", "W2"))
     return UpdateStats(mean_entropy, kl, clip_share, norm, passes, W1_norm, W2_norm, explained)
 

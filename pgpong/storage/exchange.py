@@ -1,8 +1,9 @@
 r"""Agents for and from other programs: .safetensors files, and the 2016 script's save.p.
 
-A .safetensors file of an agent holds the tensors W1 (hidden, pixels) and W2 (hidden,), and as its metadata
-that of a model file, each value as JSON text: {"env": "\"Pong-v0\"", "sticky": "0.25", ...}. What is read
-from either kind goes through the checks of a model file before it is an agent.
+A .safetensors file of an agent holds the tensors W1 (hidden, pixels), W2 (hidden,) and, if it may stay,
+W2_stay (hidden,), and as its metadata that of a model file, each value as JSON text:
+{"env": "\"Pong-v0\"", "sticky": "0.25", ...}. What is read from either kind goes through the checks of a
+model file before it is an agent.
 
 Source: github.com/huggingface/safetensors (the format).
 """

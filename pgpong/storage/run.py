@@ -1,16 +1,7 @@
 """The run folder: settings, provenance, metrics, episodes and checkpoints of one training.
 
-    runs/NAME/
-        config.toml       every setting; the run can be repeated from it
-        run.json          command line, versions, machine, seed, git commit, start and end
-        metrics.jsonl     a line for each update
-        episodes.jsonl    a line for each finished episode
-        evaluations.jsonl a line for each evaluation of the agent
-        checkpoints/      update-000040.npz and the one before it, to go on from;
-                          best.npz, episode-000500.npz, ...: agents
-        lock              held by the process that trains
-
-The JSONL files are the truth about a run; whatever shows one reads them. Reading needs no lock.
+What lies where in it is told in runs/README.md. The JSONL files are the truth about a run; whatever shows one
+reads them. Reading needs no lock.
 """
 
 import json
@@ -83,7 +74,7 @@ class Run:
     @property
     def checkpoints(self) -> list[Path]:
         """What the training can go on from, the newest first."""
-        return sorted((self.folder / "checkpoints").glob("update-*.npz"), key=_update_of, reverse=True)
+        return sorted((self.folder / "checkpoints").glob("update-*.npz"), key=_number_of, reverse=True)
 
     @property
     def latest(self) -> Path:
@@ -115,7 +106,7 @@ class Run:
         Raises:
             RunError: there is none.
         """
-        kept = sorted((self.folder / "checkpoints").glob("episode-*.npz"))
+        kept = sorted((self.folder / "checkpoints").glob("episode-*.npz"), key=_number_of)
         if not kept:
             every = self.config.keep_every
             raise RunError(f"{self.folder} has kept no agent yet: it keeps one every {every} episodes")
@@ -186,16 +177,20 @@ def find_agent(reference: str) -> Path:
     file = Path(reference)
     if os.path.lexists(file) and not file.is_dir():  # a pipe, say, is refused by its reader
         return file
-    name, _, which = reference.partition("@")
     if reference == PRETRAINED or not (reference or list_runs()):
         return SHIPPED
-    run = find_run(name or None)
+    folder, name = os.path.split(reference)
+    which = ""
+    if not (file.is_dir() or (RUNS / reference).is_dir()):
+        name, _, which = name.partition("@")
+    run = find_run(os.path.join(folder, name) or None)
     if which not in ("", "best", "latest") and not which.isdecimal():
         raise RunError(f"{reference}: expected RUN@latest, RUN@best or RUN@EPISODE, got @{which}")
     path = run.kept(int(which)) if which.isdecimal() else getattr(run, which or "agent")
     if not path.is_file():
-        kept = sorted(p.stem.removeprefix("episode-").lstrip("0") for p in path.parent.glob("episode-*.npz"))
-        there = [*kept, *(name for name in ("best", "latest") if getattr(run, name).is_file())]
+        kept = sorted(path.parent.glob("episode-*.npz"), key=_number_of)
+        there = [p.stem.removeprefix("episode-").lstrip("0") for p in kept]
+        there += [name for name in ("best", "latest") if getattr(run, name).is_file()]
         raise RunError(
             f"{run.folder} has no agent @{which or 'latest'}; it has: {', '.join(there) or 'none yet'}"
         )
@@ -220,8 +215,9 @@ def spread(paths: list[Path], most: int) -> list[Path]:
     return [paths[round(n * (len(paths) - 1) / max(1, most - 1))] for n in range(most)]
 
 
-def _update_of(checkpoint: Path) -> int:
-    number = checkpoint.stem.removeprefix("update-")
+def _number_of(checkpoint: Path) -> int:
+    """Return its update or episode; -1 of a file whose name has none."""
+    number = checkpoint.stem.rpartition("-")[2]
     return int(number) if number.isdecimal() else -1
 
 

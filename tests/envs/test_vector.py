@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import pgpong
+from pgpong.actions import IDLE
 from pgpong.envs.game import Game
 from pgpong.envs.vector import PongVectorEnv
-from pgpong.envs.worker import IDLE
 from pgpong.envs.wrappers import make_single
 from pgpong.errors import RunError, SettingError
 
