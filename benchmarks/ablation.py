@@ -4,18 +4,21 @@
     python benchmarks/ablation.py --updates 610 --seeds 1 2 3 no-critic no-mirror
 
 Runs lie under runs/ as ablation-NAME-seedN and stay there: what was trained is not trained again, and a run
-that was interrupted goes on. One run at a time, for each uses all cores. The recipe itself is that of the
-reference runs. Scores are means over the last 100 training episodes; minutes are of training.
+that was interrupted goes on. One run at a time, for each uses all cores. For the recipe itself its reference
+runs serve where they are there. Scores are means over the last 100 training episodes; minutes are of training.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 from time_to_score import first_reached
 
+from pgpong.commands.train import command
+from pgpong.config import TrainConfig, from_recipe
 from pgpong.plots import style
 from pgpong.storage.lines import read_lines
 from pgpong.storage.run import RUNS, Run
@@ -42,19 +45,38 @@ VARIANTS = {
 }
 
 
+def flags(name, seed):
+    """Return the flags of `pgpong train` that make a variant."""
+    return ["--seed", str(seed), "--evaluate-every", "0", *VARIANTS[name][1]]
+
+
+def settings(name, seed):
+    """Return the settings that these flags lead to."""
+    parsed = command.make_context("train", flags(name, seed)).params
+    named = {setting.name for setting in fields(TrainConfig)}
+    return from_recipe(**{key: value for key, value in parsed.items() if key in named and value is not None})
+
+
+def progress(run):
+    """Return how many updates a run has."""
+    return max((line["update"] for line in read_lines(run.metrics)), default=0)
+
+
 def trained(name, seed, updates):
     """Return the run of a variant and seed, trained for so many updates or more."""
-    reference = name == "fast"
-    run = Run(RUNS / "reference" / f"fast-seed{seed}" if reference else RUNS / f"ablation-{name}-seed{seed}")
-    options = ("--updates", str(updates))
-    if not run.metrics.is_file():
-        flags = ("--evaluate-every", "0", *VARIANTS[name][1])
-        command = ["train", "--run", run.name, "--seed", str(seed), *options, *flags]
-    elif read_lines(run.metrics)[-1]["update"] < updates:
-        command = ["resume", run.name, *options]
+    reference = Run(RUNS / "reference" / f"{name}-seed{seed}")
+    if progress(reference) >= updates:
+        return reference
+    run = Run(RUNS / f"ablation-{name}-seed{seed}")
+    if not run.folder.is_dir():
+        words = ["train", "--run", run.name, *flags(name, seed)]
+    elif replace(run.config, frameskip=None, sticky=None) != settings(name, seed):
+        sys.exit(f"{run.folder} was trained with other settings: move it away")
+    elif progress(run) < updates:
+        words = ["resume", run.name]
     else:
         return run
-    subprocess.run([sys.executable, "-m", "pgpong", *command], check=True)
+    subprocess.run([sys.executable, "-m", "pgpong", *words, "--updates", str(updates)], check=True)
     return run
 
 
