@@ -5,7 +5,7 @@
 
 Runs lie under runs/ as ablation-NAME-seedN and stay there: what was trained is not trained again, and a run
 that was interrupted goes on. One run at a time, for each uses all cores. For the recipe itself its reference
-runs serve where they are there. Scores are means over the last 100 training episodes; minutes are of training.
+runs serve where they are there. Scores are means over the last 100 training episodes, minutes of training.
 """
 
 import argparse

@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("pgpong", "numpy", "scipy", "gymnasium", "ale-py", "threadpoolctl", "rich", "click")
+# Those that a training uses.
+LIBRARIES = ("pgpong", "numpy", "scipy", "gymnasium", "ale-py", "threadpoolctl", "rich", "click", "tomli-w")
 
 
 def versions(*more: str) -> dict[str, str]:

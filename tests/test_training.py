@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -207,8 +208,14 @@ def test_runs_and_agents_are_found_by_their_names(run):
     ):
         assert find_agent(reference).samefile(path)
     assert find_agent(str(run.latest)).samefile(run.latest)
-    with pytest.raises(RunError, match="has no agent @7; it has: 500, best, latest"):
+    agent.save(run.kept(1000))
+    with pytest.raises(RunError, match="has no agent @7; it has: 500, 1000, best, latest"):
         find_agent("r@7")
+    elsewhere = run.folder.parent / "me@home"
+    elsewhere.mkdir()
+    moved = Run(shutil.copytree(run.folder, elsewhere / "r"))
+    for reference, path in (("", moved.best), ("@500", moved.kept(500))):
+        assert find_agent(f"{moved.folder}{reference}").samefile(path)
     assert find_agent("pretrained") == SHIPPED
     for wrong in ("nobody", "r@first"):
         with pytest.raises(RunError):

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import ale_py.roms
 import click
@@ -13,9 +14,21 @@ import numpy as np
 from rich.console import Console
 
 from pgpong.envs.vector import make_vec
+from pgpong.errors import SettingError
+from pgpong.learning.backend import BACKENDS, find_backend
 from pgpong.machine import machine, versions
 from pgpong.storage.run import RUNS
 
+# By their names in `pip install 'pgpong[...]'`: the module that each brings.
+EXTRAS = {
+    "window": "pygame",
+    "video": "av",
+    "tensorboard": "tensorboardX",
+    "safetensors": "safetensors",
+    "notebooks": "jupyterlab",
+    "torch": "torch",
+    "cupy": "cupy",
+}
 SPACE_WANTED = 500 * 2**20  # bytes: an overnight run with its kept agents
 
 
@@ -38,7 +51,7 @@ def command() -> int:
     for check in CHECKS:
         for finding in check():
             mark = {True: "ok     ", False: "PROBLEM", None: "       "}[finding.good]
-            click.echo(f"{mark} {finding.what:<16} {finding.result}")
+            click.echo(f"{mark} {finding.what:<17} {finding.result}")
             findings.append(finding)
     problems = sum(finding.good is False for finding in findings)
     click.echo("all is well" if not problems else f"{problems} problem(s): see above")
@@ -47,8 +60,21 @@ def command() -> int:
 
 def check_versions() -> Iterator[Finding]:
     """Name Python and the libraries."""
-    for library, found in versions().items():
+    for library, found in versions("matplotlib", "pillow", "jinja2").items():
         yield Finding(library, found, found != "missing")
+
+
+def check_extras() -> Iterator[Finding]:
+    """Tell which extras are installed, and which devices there are to compute on."""
+    for extra, module in EXTRAS.items():
+        if find_spec(module) is None:
+            yield Finding(f"extra {extra}", f"not installed; pip install 'pgpong[{extra}]'")
+            continue
+        try:
+            here = str(find_backend(extra)) if extra in BACKENDS else "installed"
+        except SettingError as error:  # a library for GPUs where there is none
+            here = str(error)
+        yield Finding(f"extra {extra}", here)
 
 
 def check_machine() -> Iterator[Finding]:
@@ -104,6 +130,7 @@ def check_terminal() -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_versions,
+    check_extras,
     check_machine,
     check_emulator,
     check_disk,

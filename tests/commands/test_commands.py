@@ -18,6 +18,7 @@ from pgpong.agent import Agent
 from pgpong.commands import VERBS
 from pgpong.commands.evaluate import doubts
 from pgpong.envs.game import find_game
+from pgpong.machine import git_commit
 from pgpong.storage.arrays import parse, read_arrays
 from pgpong.storage.run import find_agent
 from tests.conftest import TINY
@@ -71,6 +72,10 @@ def test_a_run_is_trained_listed_evaluated_and_resumed(cli, folder):
     assert [json.loads(line)["update"] for line in lines] == [1, 2, 3, 4]
     sessions = json.loads((folder / "runs/a/run.json").read_text())["sessions"]
     assert [(s["first_update"], s["last_update"]) for s in sessions] == [(1, 2), (3, 4)]
+    for session in sessions:
+        assert session["versions"]["numpy"] == np.__version__
+        assert session["machine"]["cores"] >= 1
+        assert session["git"] == git_commit()
 
     status, out, _ = cli("runs")
     assert status == 0
@@ -118,6 +123,14 @@ def test_a_condition_that_is_met_already_stops_at_once(cli, tiny_run):
     assert (status, "update 3 reached" in out) == (0, True)
 
 
+def test_replays_that_cannot_be_written_take_no_score_away(cli, tiny_run):
+    (tiny_run.parent / "file").touch()
+    to = str(tiny_run.parent / "file" / "replays")
+    status, out, err = cli("evaluate", "tiny", "--episodes", "1", "--greedy", "--json", "--replays", to)
+    assert len(json.loads(out)["greedy"]["scores"]) == 1
+    assert "cannot make" in one_line_error((status, out, err))
+
+
 @pytest.mark.parametrize("verb", ["train", "resume", "evaluate"])
 def test_a_device_that_is_not_there_is_one_line_and_nothing_is_written(cli, tiny_run, verb):
     before = sorted(tiny_run.parent.rglob("*"))
@@ -131,6 +144,7 @@ def test_a_device_that_is_not_there_is_one_line_and_nothing_is_written(cli, tiny
 def test_a_resumed_run_may_change_its_backend_and_says_which_it_had(cli, tiny_run):
     pytest.importorskip("torch")
     assert cli("resume", "tiny", "--updates", "4", "--backend", "torch", "--device", "cpu")[0] == 0
+    assert "--backend=torch --device=cpu" in json.loads((tiny_run / "run.json").read_text())["repeat"]
     assert cli("resume", "tiny", "--updates", "5", "--backend", "auto", "--device", "cpu")[0] == 0
     sessions = json.loads((tiny_run / "run.json").read_text())["sessions"]
     assert [s["backend"] for s in sessions[:2]] == ["numpy on cpu", "torch on cpu"]
@@ -154,6 +168,7 @@ def test_doctor_finds_all_well(cli):
     status, out, _ = cli("doctor")
     assert (status, out.strip().splitlines()[-1]) == (0, "all is well")
     assert "the same seed gives the same game" in out
+    assert "extra torch" in out
 
 
 def test_doctor_names_a_folder_that_cannot_be_written(cli, folder):
@@ -202,6 +217,8 @@ def test_bench_compares_with_all_that_is_installed_and_names_the_rest(cli, monke
         (["train", "--learning-rate", "fast"], "'fast' is not a valid float"),
         (["train", "--optimizer", "sgd"], "'sgd' is not one of 'adam', 'rmsprop'"),
         (["train", "--run", "../elsewhere"], "expected a plain name"),
+        (["train", "--run", "me@home"], "a plain name without @"),
+        (["train", "--run", "pretrained"], "and not pretrained"),
         (["train", "--minutes", "-1"], "-1"),
         (["trian"], "No such command 'trian'"),
         (["resume"], "no run here yet"),

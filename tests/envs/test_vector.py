@@ -123,6 +123,24 @@ def test_a_game_that_idles_goes_on_from_where_it_stood():
     single.close()
 
 
+def test_a_game_that_idles_after_its_end_stays_there():
+    envs = pgpong.make_vec(1)
+    envs.reset(seed=0)
+    ended = False
+    while not ended:
+        _, _, (ended,), _, info = envs.step(np.array([0]))
+    for _ in range(3):
+        observations, rewards, terminated, _, again = envs.step(np.array([IDLE]))
+        assert terminated.all()
+        assert not observations.any()
+        assert not rewards.any()
+        assert again["episode_frame_number"] == info["episode_frame_number"]
+    _, _, (ended,), _, again = envs.step(np.array([0]))
+    assert not ended
+    assert again["episode_frame_number"] == 0
+    envs.close()
+
+
 @pytest.mark.parametrize("more", [False, True])
 def test_spaces_hold_what_comes_out(more):
     envs = pgpong.make_vec(2, stay=more, current=more)

@@ -136,6 +136,7 @@ def test_without_torch_it_is_refused_in_one_line(tmp_path, monkeypatch):
     agent = new_state(SMALL, GAME, TORCH).agent
     with pytest.raises(SettingError, match="for the backend torch, not numpy on cpu"):
         agent.to(NUMPY)
+    assert agent.to("cpu").policy.backend == TORCH
     agent.save(tmp_path / "a.npz")
     monkeypatch.setattr(
         "pgpong.learning.backend.import_module", lambda name: (_ for _ in ()).throw(ImportError())

@@ -172,11 +172,12 @@ def test_passes_stop_where_the_policy_has_moved_too_far():
         max_grad_norm=math.inf,
     )
     policy = make_policy()
-    stats = update(
-        policy, make_optimizer(policy, config), make_batch(policy=policy), config, np.random.default_rng(0)
-    )
+    optimizer = make_optimizer(policy, config)
+    stats = update(policy, optimizer, make_batch(policy=policy), config, np.random.default_rng(0))
     assert stats.kl > 0.01
     assert stats.passes < 10
+    # Where it was met too far away no step was taken.
+    assert optimizer.state["steps"]["W1"] == round(stats.passes * config.minibatches)
 
 
 def test_a_long_gradient_is_shortened():
