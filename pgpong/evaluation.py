@@ -19,6 +19,7 @@ from pgpong.actions import IDLE
 from pgpong.agent import Agent
 from pgpong.errors import SettingError
 from pgpong.rollout import FIRST_VALIDATION_SEED
+from pgpong.storage.arrays import Meta
 from pgpong.storage.replay import Replay
 
 GAMES_AT_ONCE = 32
@@ -179,7 +180,11 @@ def play_once(
             screens[ended] = info["final_screen"][ended]
             running &= ~ended
     actions = np.array(played, np.uint8)  # (steps of the longest, games)
+    facts: Meta = {key: agent.provenance[key] for key in ("run", "episode") if key in agent.provenance}
+    facts["actions"] = "greedy" if rng is None else "sampled"
     return [
-        Replay(game, seed + i, actions[: steps[i], i].copy(), int(scores[i]), int(screens[i]))
+        Replay(
+            game, seed + i, actions[: steps[i], i].copy(), int(scores[i]), int(screens[i]), provenance=facts
+        )
         for i in range(n)
     ]

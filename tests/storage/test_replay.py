@@ -95,7 +95,9 @@ def test_games_of_an_evaluation_are_kept_and_play_back(cli, tiny_run, folder):
         for name in ("best", "worst", "latest"):
             replay = Replay.load(where / f"evaluation-{name}.replay")
             assert played_back(replay)[-1].ended
-    assert Replay.load(tiny_run / "replays/evaluation-latest.replay").seed == 6
+    latest = Replay.load(tiny_run / "replays/evaluation-latest.replay")
+    assert latest.seed == 6
+    assert (latest.provenance["run"], latest.provenance["actions"]) == ("tiny", "greedy")
 
 
 def test_a_replay_that_does_not_come_out_as_it_was_names_the_versions(agent):
