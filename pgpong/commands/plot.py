@@ -154,7 +154,7 @@ def activations(agent: str, out: Path | None, step: int, seed: int) -> None:
 @seed_option
 @click.option("--gamma", type=float, default=TrainConfig.gamma, show_default=True, help="discount a step")
 def rally(agent: str, out: Path | None, number: int, seed: int, gamma: float) -> None:
-    """One rally of AGENT: actions, probability of up, and the credit that each step received."""
+    """One rally of AGENT: actions, probability of up, and each step's credit in the algorithm of 2016."""
     path, loaded = _load(agent)
     _write(out, path, "rally", lambda: plots.rally(loaded, number=number, seed=seed, gamma=gamma))
 
