@@ -88,7 +88,7 @@ def result(name, seed, updates):
     for score in TARGETS:
         minutes, steps, _ = first_reached(run, score, GAMES) or (0, last["step"] + 1, 0)
         in_time = steps <= last["step"]
-        reached[score] = {"steps": steps, "minutes": round(minutes, 2)} if in_time else None
+        reached[str(score)] = {"steps": steps, "minutes": round(minutes, 2)} if in_time else None
     return {"seed": seed, "reached": reached, "steps": last["step"], "score": last["score_mean"]}
 
 
@@ -101,7 +101,7 @@ def row(name, results):
     """Write a variant's row of the table, in each cell the seeds one after the other."""
     cells = [VARIANTS[name][0]]
     for score in TARGETS:
-        reached = [one["reached"][score] for one in results]
+        reached = [one["reached"][str(score)] for one in results]
         cells.append(", ".join(f"{at['steps'] / 1e6:.2f}" if at else "-" for at in reached))
         cells.append(", ".join(f"{at['minutes']:.1f}" if at else "-" for at in reached))
     cells.append(", ".join(f"{one['score']:+.1f}" for one in results))

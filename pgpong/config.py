@@ -39,6 +39,10 @@ def _describe(kind: Any) -> str:
     return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
 
 
+_MAY_BE_INFINITE = ("clip", "max_kl", "max_grad_norm")
+_SEED_BOUND = 2**63
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """The settings of a training. Each is a flag of `pgpong train`; the defaults are the recipe `fast`.
@@ -137,6 +141,10 @@ class TrainConfig:
             if isinstance(value, int | float) and not (value >= low and value > above):
                 bound = f"more than {above:g}" if above > -math.inf else f"{low:g} or more"
                 raise SettingError(f"{setting.name}: expected {bound}, got {value:g}")
+            if value == math.inf and setting.name not in _MAY_BE_INFINITE:
+                raise SettingError(f"{setting.name}: expected a finite number, got inf")
+        if self.seed >= _SEED_BOUND:
+            raise SettingError(f"seed: expected less than 2^63, got {self.seed}")
         for name in ("gamma", "gae_lambda", "anneal_to"):
             if not getattr(self, name) <= 1:
                 raise SettingError(f"{name}: expected 0 to 1, got {getattr(self, name):g}")
@@ -187,7 +195,7 @@ class TrainConfig:
         """
         try:
             settings = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # no text, no TOML, or made to be neither
             raise SettingError(f"cannot read settings from {path}: {error}") from error
         unknown = sorted(set(settings) - {setting.name for setting in fields(cls)})
         if unknown:

@@ -72,11 +72,15 @@ class Recorder:
         self.saved_at = time.monotonic()
 
     def __enter__(self) -> Self:
-        for folder in (self.run.folder, self.run.latest.parent):
+        for folder in (self.run.folder, self.run.latest.parent, self.run.folder / "replays"):
             remove_temporaries(folder)
         for log in (self.run.metrics, self.run.episodes, self.run.evaluations):
             if trim_lines(log, self.state.progress.update):
                 self._tell(f"{log}: the last line was cut short; it is taken off")
+        for log, count in ((self.run.metrics, "update"), (self.run.episodes, "episode")):
+            now = getattr(self.state.progress, count)
+            if max((line.get(count, 0) for line in read_lines(log)), default=0) < now:
+                self._tell(f"{log}: the lines up to {count} {now} are not all there; the run goes on without")
         with ExitStack() as stack:
             self._metrics = stack.enter_context(LineLog(self.run.metrics))
             self._episodes = stack.enter_context(LineLog(self.run.episodes))
@@ -174,7 +178,7 @@ class Recorder:
     def _describe(self, progress: Progress) -> Meta:
         """Say in an agent's file how it came about."""
         return {
-            "run": self.run.name,
+            "run": "".join(c if c.isprintable() else "?" for c in self.run.name),
             "recipe": self.config.recipe,
             "seed": self.config.seed,
             "update": progress.update,
@@ -193,7 +197,8 @@ class Recorder:
 
     def _note(self) -> None:
         """Keep this session's entry in run.json up to date, and how to make this run again."""
-        sessions = [*self._provenance.get("sessions", []), self._session]
+        before = self._provenance.get("sessions")
+        sessions = [*(before if isinstance(before, list) else []), self._session]
         repeat = self._repeat(self.state.progress.update)
         self.run.write_provenance({**self._provenance, "repeat": repeat, "sessions": sessions})
 

@@ -121,16 +121,21 @@ class Reference:
 
 def find_reference(config: TrainConfig, game: Game) -> Reference:
     """Return the reference runs to compare a run with; those of its very settings, if there are any."""
-    found = reference_curves(config.recipe, str(game))
-    others = [_other_settings(config, curve) for curve in found]
-    if () in others:
-        found = [curve for curve, other in zip(found, others, strict=True) if not other]
-        others = []
+    found, other_settings = curves_beside(config, game)
     curves = tuple(
         (np.asarray(curve["step"], np.float64), np.asarray(curve["score_mean"], np.float64))
         for curve in found
     )
-    return Reference(config.recipe, curves, tuple(dict.fromkeys(name for other in others for name in other)))
+    return Reference(config.recipe, curves, other_settings)
+
+
+def curves_beside(config: TrainConfig, game: Game) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Return the curves to compare a run with, as they ship, and the settings in which it differs."""
+    found = reference_curves(config.recipe, str(game))
+    others = [_other_settings(config, curve) for curve in found]
+    if () in others:
+        return [curve for curve, other in zip(found, others, strict=True) if not other], ()
+    return found, tuple(dict.fromkeys(name for other in others for name in other))
 
 
 def reference_curves(recipe: str, game: str) -> list[dict[str, Any]]:

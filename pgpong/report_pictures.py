@@ -180,11 +180,13 @@ def _in_half_the_columns(tiles: Pixels, number: int, columns: int) -> Pixels:
 def _call(agent: Agent, path: Path) -> str:
     """Say which agent it is, and how far it had come."""
     facts = agent.provenance
-    episode, score = facts.get("episode"), facts.get("evaluation_mean", facts.get("score_mean"))
+    episode, games = facts.get("episode"), facts.get("evaluation_games")
+    score = facts.get("evaluation_mean", facts.get("score_mean"))
     kind = "best" if path.stem == "best" else "latest"
     reached = f" of episode {episode:,}" if isinstance(episode, int) else ""
     mean = f", mean score {signed(score)}" if isinstance(score, int | float) else ""
-    return f"the {kind} agent{reached}{mean} ({path.name})"
+    where = f" in {games} evaluation games" if mean and isinstance(games, int) else ""
+    return f"the {kind} agent{reached}{mean}{where} ({path.name})"
 
 
 def _in_all_forms(alt: str, shapes: dict[str, Shape], draw: Callable[[Axes, int], Figure]) -> Figures:

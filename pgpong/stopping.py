@@ -75,7 +75,9 @@ class Signals:
         self.received: signal.Signals | None = None
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in self.CAUGHT}
+        # One that is ignored, as in a job that a script began with &, is not meant for us.
+        heard = [number for number in self.CAUGHT if signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(
@@ -90,5 +92,5 @@ class Signals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
-        for caught in self.CAUGHT:
-            signal.signal(caught, signal.SIG_DFL)
+        for heard in self._before:
+            signal.signal(heard, signal.SIG_DFL)

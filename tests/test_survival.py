@@ -25,8 +25,12 @@ OPTIONS = (
 
 def acknowledged(run):
     """The last update whose checkpoint must be there, for a line after it has been written."""
-    last = max((line["update"] for line in read_lines(run.metrics)), default=0)
-    return max(last - 1, 0) // EVERY * EVERY
+    return max(last_update(run) - 1, 0) // EVERY * EVERY
+
+
+def last_update(run):
+    """The last update that is written down."""
+    return max((line["update"] for line in read_lines(run.metrics)), default=0)
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(folder, long, tally):
@@ -34,9 +38,10 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(folder,
     kills, updates = (1000, 2000) if long else (50, 250)
     rng = random.Random(0)
     run = Run(folder / "runs" / "killed")
-    good = 0
+    good = at_work = 0
     for kill in range(1, kills + 1):
         verb = ["resume", "killed"] if run.folder.exists() else ["train", "--run", "killed", *OPTIONS]
+        before = last_update(run)
         process = start(*verb, "--updates", updates, cwd=folder)
         time.sleep(rng.uniform(0.2, 2.2))
         # Some get a chance to save.
@@ -51,6 +56,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(folder,
         saved = [load_checkpoint(path, config, game) for path in run.checkpoints]
         newest = max((state.progress.update for state in saved), default=0)
         good += newest >= acknowledged(run)
+        at_work += last_update(run) > before
         if newest == updates:  # faster than the killer, but for the last evaluation perhaps: once more
             start("resume", "killed", "--updates", updates, cwd=folder).communicate(timeout=60)
             check_against_an_undisturbed_run(folder, run, updates)
@@ -58,6 +64,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(folder,
     finish = start(*(["resume", "killed"] if run.folder.exists() else verb), "--updates", updates, cwd=folder)
     assert "saved update" in finish.communicate(timeout=600)[0]
     check_against_an_undisturbed_run(folder, run, updates)
+    assert at_work >= kills // 10  # the others came while it started
     tally("kill", good, kills)
 
 

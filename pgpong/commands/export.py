@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pgpong.agent import Agent
+from pgpong.commands.options import check_folder
 from pgpong.storage.exchange import export_agent
 from pgpong.storage.run import find_agent
 
@@ -19,6 +20,7 @@ def command(agent: str, out: Path) -> None:
     it, the newest run, and where there is none, pretrained. Of a checkpoint the agent alone is written, not
     what its training needs to go on.
     """
+    check_folder(out)
     loaded = Agent.load(find_agent(agent))
     export_agent(loaded, out)
     click.echo(f"{out}: {loaded.policy.hidden} hidden units, {loaded.game}")

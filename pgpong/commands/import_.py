@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from pgpong.commands.options import check_folder
 from pgpong.storage.exchange import ENV_OF_2016, MODEL, check_output, import_agent
 
 
@@ -18,6 +19,7 @@ def command(file: Path, out: Path, env: str | None) -> None:
     that asks for anything else is refused, and nothing in it is executed.
     """
     check_output(out, MODEL)
+    check_folder(out)
     agent = import_agent(file, env)
     agent.save(out)
     click.echo(f"{out}: {agent.policy.hidden} hidden units, {agent.game}")

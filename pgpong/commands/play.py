@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
@@ -112,7 +113,7 @@ def keep(playback: Playback, path: Path) -> None:
     replace(replay, provenance={"player": "a person"}).save(path)
     steps = f"{len(replay.actions):,} steps"
     click.echo(f"you        {replay.score:+d} in {steps} on {playback.game}, seed {replay.seed}")
-    click.echo(f"kept       {path} ('pgpong watch' plays it back)")
+    click.echo(f"kept       {path}: pgpong watch {shlex.quote(str(path))} plays it back")
 
 
 def compare(name: str, agent: Agent, playback: Playback) -> None:

@@ -81,7 +81,7 @@ def command() -> None:
 @click.option("--all", "everyone", is_flag=True, help="all of them")
 @click.option("--order", type=click.Choice(ORDERS), default=ORDERS[0], show_default=True, help="which first")
 @scale_option
-@click.option("--columns", type=click.IntRange(min=1), default=8, show_default=True, help="in the grid")
+@click.option("--columns", type=click.IntRange(min=1), help="in the grid [eight pictures in a row]")
 @seed_option
 @click.option("--neuron", type=int, help="this one alone, large, with its statistics")
 def filters(
@@ -91,7 +91,7 @@ def filters(
     everyone: bool,
     order: str,
     scale: str,
-    columns: int,
+    columns: int | None,
     seed: int,
     neuron: int | None,
 ) -> None:
@@ -183,8 +183,9 @@ def evolution(run: str | None, out: Path | None, number: int | None, scale: str,
     settings: dict[str, Any] = {"scale": scale, "seed": seed}
     if out is not None and out.suffix.lower() in FILM_FORMATS:
         check_target(out, overwrite=True)
+        check_folder(out)
         frames = plots.evolution_frames(found, number=number, **settings)
-        write_film(out, [Picture(plots.to_pixels(frame), _SHOWN) for frame in frames], overwrite=True)
+        write_film(out, (Picture(plots.to_pixels(frame), _SHOWN) for frame in frames), overwrite=True)
         _tell(out)
         return
     _write(out, found.folder, "evolution", lambda: plots.evolution(found, number=number, **settings))

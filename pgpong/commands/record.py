@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.status import Status
 
 from pgpong.agent import Agent
+from pgpong.commands.options import check_folder
 from pgpong.errors import SettingError
 from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.files import reporting
@@ -79,29 +80,31 @@ def command(
     plays it, then its best and its latest.
     """
     look = Look(scale=scale, overlay=overlay)
+    filmed: Run | None
     if growth:
         _refuse("growth shows one game of each agent", episodes=episodes)
         run = find_run(agent or None)
         kept = run.kept_agents
-        origin, name = kept[0], "growth"
+        filmed, name = run, "growth"
         pictures = growth_pictures(run, kept, look, seed or 0, greedy=greedy, seconds=seconds)
     else:
         title, subject = load_subject(agent)
         look = replace(look, title=title)
         if isinstance(subject, Replay):
             _refuse("a replay is one game as it was", episodes=episodes, seed=seed, greedy=greedy)
-            origin = Path(agent)
-            name = origin.stem
+            filmed, name = run_of(Path(agent)), Path(agent).stem
             pictures = excerpt(replay_pictures(subject, look), seconds)
         else:
             origin = find_agent(agent)
+            filmed = run_of(origin)
             seeds = range(seed or 0, (seed or 0) + (episodes or 1))
             name = f"{origin.stem}-seed{seeds[0]}{'-greedy' * greedy}"
             pictures = games_pictures(subject, seeds, look, greedy=greedy, seconds=seconds)
     if out is None:
-        filmed = run_of(origin)
         folder = filmed.folder / "films" if filmed else Path()
         out = folder / (name + (".mp4" if can_write_mp4() else ".gif"))
+    elif out.parent.name != "films":
+        check_folder(out)
     check_target(out, overwrite)
     length = write(out, pictures, overwrite)
     click.echo(f"{out}: {clock(length)}, {os.path.getsize(out) / 1e6:.1f} MB")

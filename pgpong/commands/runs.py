@@ -53,18 +53,20 @@ def row(run: Run) -> list[str]:
         config = run.config
         lines = read_lines(run.metrics)
         means = [line["mean"] for line in read_lines(run.evaluations)]
+        facts = [run.name, config.recipe, str(config.seed)]
+        if not lines:
+            return [*facts, "0", "0", "0:00", "-", "-"]
+        last = lines[-1]
+        scores = [line["score_mean"] for line in lines if line["score_mean"] is not None]
+        return [
+            *facts,
+            f"{last['episode']:,}",
+            f"{last['step']:,}",
+            clock(last["seconds"]),
+            f"{scores[-1]:+.1f}" if scores else "-",
+            f"{max(means):+.1f}" if means else "-",
+        ]
     except PgpongError as error:
         return [run.name, str(error)]
-    facts = [run.name, config.recipe, str(config.seed)]
-    if not lines:
-        return [*facts, "0", "0", "0:00", "-", "-"]
-    last = lines[-1]
-    scores = [line["score_mean"] for line in lines if line["score_mean"] is not None]
-    return [
-        *facts,
-        f"{last['episode']:,}",
-        f"{last['step']:,}",
-        clock(last["seconds"]),
-        f"{scores[-1]:+.1f}" if scores else "-",
-        f"{max(means):+.1f}" if means else "-",
-    ]
+    except (KeyError, TypeError, ValueError):
+        return [run.name, "its logs are no run's of this version"]

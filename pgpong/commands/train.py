@@ -1,5 +1,6 @@
 """pgpong train: start a run."""
 
+import math
 import shlex
 import sys
 import time
@@ -67,6 +68,8 @@ def take_stop_conditions(options: dict[str, Any]) -> StopConditions:
     """Take the stop conditions out of parsed options."""
     hours, minutes = options.pop("hours"), options.pop("minutes")
     given = [m for m in (minutes, None if hours is None else 60 * hours) if m is not None]
+    if any(math.isnan(number) for number in (*given, options["until"] or 0)):
+        raise SettingError("--hours, --minutes and --until: expected a number, got nan")
     return StopConditions(
         episodes=options.pop("episodes"),
         updates=options.pop("updates"),
@@ -89,7 +92,7 @@ def start_run(config: TrainConfig, name: str | None = None) -> tuple[Run, TrainC
         DiskError: the folder cannot be written.
     """
     name = name or new_name(config)
-    if Path(name).name != name or "@" in name or name == PRETRAINED:
+    if Path(name).name != name or "@" in name or name == PRETRAINED or not name.isprintable():
         rule = f"a plain name without @, for a folder under {RUNS}/, and not {PRETRAINED}"
         raise SettingError(f"--run: expected {rule}, got {name!r}")
     game = find_game(config.env, config.frameskip, config.sticky)
@@ -113,17 +116,18 @@ def run_training(
     tell = partial(say, console)
     game = state.agent.game
     title = f"pgpong {run.name}: {game}, recipe {config.recipe}"
-    history = [
-        Moment(line["seconds"], line["update"], line["episode"], line["step"], line["score_mean"])
-        for line in read_lines(run.metrics)
-        if line["score_mean"] is not None
-    ]
     reference = find_reference(config, game)
     began = time.monotonic()
     command = ["pgpong", *sys.argv[1:]]
     repeat = partial(repeat_command, config, state.agent.policy.backend)
     listener = make_listener(tensorboard, run.folder / "tensorboard", config, state, tell)
     with Recorder(run, config, state, command, repeat, tell) as recorder:
+        # Now that what a crash left behind the checkpoint is off the logs.
+        history = [
+            Moment(line["seconds"], line["update"], line["episode"], line["step"], line["score_mean"])
+            for line in read_lines(run.metrics)
+            if line["score_mean"] is not None
+        ]
         subject = Subject(title, state.progress, history, stop, lambda: recorder.saved_at, reference)
         with make_display(console, subject) as display, listener:
             reason = stop.reached(state.progress, 0.0)
@@ -137,14 +141,14 @@ def run_training(
                     break
         if reason:
             recorder.conclude(stopped)  # saves: so after the listener, whose events are to be there first
-        recorder.ending = stopped.received.name if stopped.received else reason or "stopped"
+        recorder.ending = stopped.received.name if stopped.received else str(reason)
     progress = state.progress
     score = "no game finished yet" if progress.score_mean is None else (
         f"mean score of the last {len(progress.scores)} episodes {progress.score_mean:.1f} on {game}"
     )  # fmt: skip
     tell(f"{recorder.ending}: saved update {progress.update}, episode {progress.episode}; {score}")
     tell(representative(run))
-    tell(f"go on with: pgpong resume {run.name}")
+    tell(f"go on with: pgpong resume {run.called}")
     return 128 + stopped.received if stopped.received else 0
 
 

@@ -96,10 +96,11 @@ def choose_viewer(where: str | None) -> Viewer:
 
 def why_no_window() -> str | None:
     """Return why there can be no window here; None if there can."""
-    if sys.platform in ("darwin", "win32"):
-        if "SSH_CONNECTION" in os.environ:
-            return "no display over SSH"
-    elif not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if "SSH_CONNECTION" in os.environ:  # a display may be named, and be slow, or gone
+        return "over SSH (--in window tries one all the same)"
+    if sys.platform not in ("darwin", "win32") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
         return "no display (DISPLAY is not set)"
     return None if find_spec("pygame") else "no pygame (for a window: pip install 'pgpong[window]')"
 

@@ -74,9 +74,11 @@ def find_game(
         sticky=settings["repeat_action_probability"] if sticky is None else sticky,
         max_frames=settings["max_num_frames_per_episode"],
     )
-    low = game.frameskip if isinstance(game.frameskip, int) else game.frameskip[0]
+    low, high = (skip, skip) if isinstance(skip := game.frameskip, int) else (skip[0], skip[1] - 1)
     if low < 1:
         raise SettingError(f"expected a frameskip of 1 or more, got {low}")
+    if high > game.max_frames:
+        raise SettingError(f"expected a frameskip of {game.max_frames} or less, got {high}")
     if not 0 <= game.sticky < 1:
         raise SettingError(f"expected a sticky probability from 0 to below 1, got {game.sticky:g}")
     return game

@@ -95,7 +95,7 @@ def score_function(
     style.title(
         ax,
         "The score-function estimator",
-        "green + were paid 1 and red × paid -1, the shaded side pays; dotted: before the step",
+        "green + were paid, red × paid; the shaded side pays; dotted: before the step",
         above=14,
     )
     return figure

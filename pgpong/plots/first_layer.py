@@ -4,7 +4,7 @@ White is positive and black is negative, with grey at zero, as in the post of 20
 difference frame is light where its picture is light and dark where it is dark.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pgpong.agent import Agent
+from pgpong.envs.preprocess import PIXELS
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
 from pgpong.plots import style
@@ -31,8 +32,9 @@ _TITLES = {"effect": "W1, each weight times how much its pixel moves", "weights"
 _PLAYED = ("importance", "firing")  # orders that need to see which neurons fire
 _BRIGHTEST = 98  # percentile of the absolute values that is white or black: a few do not dim the rest
 _GRID, _ROWS = 40, 8  # neurons shown unless another number is asked for
-_COLUMNS = 8  # agents of a run that are shown side by side
+_COLUMNS = 8  # pictures in a row, agents of a run that are shown side by side
 _INCH = 70  # pixels of a mosaic
+_SEAM = 2  # columns between the inputs of one tile
 _GAP = 4  # pixels of a mosaic between two tiles
 _LABEL = 14  # pixels of a mosaic between two rows, for what stands below a tile
 _HEAD = 0.8  # inches, for the title
@@ -44,7 +46,7 @@ def filters(
     number: int | None = None,
     order: str = "importance",
     scale: str = "effect",
-    columns: int = 8,
+    columns: int | None = None,
     seed: int = 0,
     ax: Axes | None = None,
 ) -> Figure:
@@ -53,7 +55,8 @@ def filters(
     Below each stand its number, what it says (an arrow: the sign of W2) and the share of steps at which it
     fires, on rallies played for the purpose from `seed`. Each picture has a grey scale of its own, symmetric
     about zero. With `scale="effect"` each weight is multiplied by the root mean square of its pixel on those
-    rallies: what is seldom lit fades. An agent with several inputs has them side by side.
+    rallies: what is seldom lit fades. An agent with several inputs has them side by side. In a row are as
+    many tiles as `columns` says, or eight pictures.
 
     Raises:
         SettingError: there are no so many neurons, no such order or scale.
@@ -67,8 +70,8 @@ def filters(
     neurons = look_at_neurons(agent, batch)
     chosen = neurons.order(order)[:number]
     pictures = filter_pictures(agent, chosen, batch if scale == "effect" else None)
-    tiles = np.array([_to_grey(picture) for picture in pictures])
-    columns = max(1, min(columns, number))
+    tiles = np.array([to_grey(picture) for picture in pictures])
+    columns = _how_many_columns(agent, columns, number)
     figure, ax = _canvas_of_tiles(ax, tiles, columns, _LABEL)
     _draw_tiles(ax, tiles, columns, _LABEL, [_label(neurons, i) for i in chosen.tolist()])
     many = f"all {hidden}" if number == hidden else f"{number} of {hidden}"
@@ -91,7 +94,7 @@ def neuron(
     _check_scale(scale)
     batch = play_rallies(agent, seed=seed)
     neurons = look_at_neurons(agent, batch)
-    figure, ax = style.canvas(ax, 11, 4.6)
+    figure, ax = style.canvas(ax, 11, 3.7 if agent.sees_current else 4.6)  # wide pictures, or high ones
     left, middle, right = style.panels(ax, 1, 3, gap=(0.07, 0), widths=(3, 3, 2.6))
     (weights,) = filter_pictures(agent, np.array([number]), batch if scale == "effect" else None)
     _draw_scaled(left, weights, _UNITS[scale], f"row {number} of W1")
@@ -161,8 +164,8 @@ def evolution_frames(
     number: int | None = None,
     scale: str = "effect",
     seed: int = 0,
-    columns: int = 8,
-) -> list[Figure]:
+    columns: int | None = None,
+) -> Iterator[Figure]:
     """Draw the same, 40 neurons, as figures to be shown one after the other, one an agent, all of one size.
 
     Raises:
@@ -172,15 +175,16 @@ def evolution_frames(
     """
     agents = take_agents(agents)
     chosen, tiles, _ = _tiles_over_time(agents, number, _GRID, scale, seed)
-    columns = max(1, min(columns, len(chosen)))
-    figures = []
-    for k, agent in enumerate(agents):
+    columns = _how_many_columns(agents[0], columns, len(chosen))
+
+    def draw(k: int, agent: Agent) -> Figure:
         neurons = look_at_neurons(agent, None)
         figure, ax = _canvas_of_tiles(None, tiles[:, k], columns, _LABEL)
         _draw_tiles(ax, tiles[:, k], columns, _LABEL, [_label(neurons, i) for i in chosen.tolist()])
         style.title(ax, _TITLES[scale], f"{call_agent(agent)} · mean score {_score(agent)}")
-        figures.append(figure)
-    return figures
+        return figure
+
+    return (draw(k, agent) for k, agent in enumerate(agents))
 
 
 def _tiles_over_time(
@@ -198,7 +202,7 @@ def _tiles_over_time(
     chosen = neurons.order()[:number]
     weigh = batch if scale == "effect" else None
     tiles = np.stack([filter_pictures(agent, chosen, weigh) for agent in agents], axis=1)
-    return chosen, np.array([_to_grey(row) for row in tiles]), neurons
+    return chosen, np.array([to_grey(row) for row in tiles]), neurons
 
 
 def _how_many(number: int | None, hidden: int, usual: int) -> int:
@@ -210,15 +214,26 @@ def _how_many(number: int | None, hidden: int, usual: int) -> int:
     return number
 
 
+def _how_many_columns(agent: Agent, columns: int | None, number: int) -> int:
+    """Return how many tiles to put into a row: so many or, if that is not said, eight pictures."""
+    return max(1, min(number, columns or _COLUMNS * PIXELS // agent.policy.pixels))
+
+
 def _check_scale(scale: str) -> None:
     if scale not in SCALES:
         raise SettingError(f"unknown scale {scale!r}: use {', '.join(SCALES)}")
 
 
-def _to_grey(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Scale to -1, black, to 1, white, with 0 kept."""
+def to_grey(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Scale pictures to -1, black, to 1, white, with 0 kept, and put a seam between several inputs."""
     limit = float(np.percentile(np.abs(values), _BRIGHTEST)) or float(np.abs(values).max(initial=0.0)) or 1.0
-    return np.clip(values / limit, -1, 1)
+    return seamed(np.clip(values / limit, -1, 1))
+
+
+def seamed(pictures: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Put columns of NaN between the k inputs of pictures (..., 80, k · 80)."""
+    height, width = pictures.shape[-2:]
+    return np.insert(pictures, np.repeat(np.arange(height, width, height), _SEAM), np.nan, axis=-1)
 
 
 def _canvas_of_tiles(
@@ -252,6 +267,11 @@ def _draw_scaled(ax: Axes, picture: npt.NDArray[np.float64], unit: str, heading:
     ax.set_axis_off()
     above, bar = ax.inset_axes((0, 0.24, 1, 0.76)), ax.inset_axes((0.1, 0.11, 0.8, 0.03))
     image = above.imshow(picture, cmap="gray", vmin=-limit, vmax=limit, interpolation="nearest")
+    above.set_anchor("S")  # right above the bar, whatever room is left
+    height, width = picture.shape
+    if width > height:
+        above.axvline(height - 0.5, color="white", linewidth=1.5)
+        above.set_xticks([height / 2, 3 * height / 2], ["what moved", "what is there"])
     above.set_title(heading, fontsize="small")
     above.set_ylabel("pixels", fontsize="small")
     above.tick_params(labelsize="x-small")

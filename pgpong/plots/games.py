@@ -19,6 +19,7 @@ from pgpong.learning.batch import Batch
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.returns import discounted_returns, standardise
 from pgpong.plots import style
+from pgpong.plots.first_layer import filter_pictures, seamed, to_grey
 from pgpong.plots.neurons import pictures_of, play_rallies
 from pgpong.plots.subjects import AnyAgent, call_agent, take_agent
 from pgpong.viewing.overlay import difference
@@ -48,8 +49,8 @@ class Rally:
 def activations(agent: AnyAgent, *, step: int = 75, seed: int = 0, ax: Axes | None = None) -> Figure:
     """Draw one moment of the game of `seed`: screen, frame, the neurons that fire hardest, the probability.
 
-    Over each of the ten filters lie the pixels of the frame; below stand h and what the neuron adds to the
-    logit.
+    Over each of the ten filters, as `filters` draws them, lie the pixels of the frame; below stand h and what
+    the neuron adds to the logit.
 
     Raises:
         SettingError: the game has no such step.
@@ -67,9 +68,12 @@ def activations(agent: AnyAgent, *, step: int = 75, seed: int = 0, ax: Axes | No
     style.show_pixels(below, difference(scene, 1))
     below.set_title("difference frame: blue came, orange has gone", fontsize="small", loc="left")
     contributions = h * np.asarray(agent.policy.W2, np.float64)
-    places = style.panels(right, 2, HARDEST // 2, gap=(0.02, 0.1))
-    for place, i in zip(places, hardest.tolist(), strict=False):
-        _draw_match(place, agent, i, scene)
+    pictures = filter_pictures(agent, hardest, play_rallies(agent, seed=seed))
+    (seen,) = pictures_of(seen_by(agent, scene).reshape(1, -1))
+    rows, columns = (3, 4) if agent.sees_current else (2, 5)
+    places = style.panels(right, rows, columns, gap=(0.02, 0.1))
+    for place, i, picture in zip(places, hardest.tolist(), pictures, strict=False):
+        _draw_match(place, picture, seen)
         arrow, colour = style.UP if contributions[i] > 0 else style.DOWN
         style.below(place, f"{i}: h = {h[i]:.2f}\n{arrow} {contributions[i]:+.2f}", colour)
     for place in places[len(hardest) :]:
@@ -229,15 +233,14 @@ def _scene_at(agent: Agent, step: int, seed: int) -> Scene:
     raise SettingError(f"step {step}: the game of seed {seed} has steps 0 to {last - 1}")
 
 
-def _draw_match(ax: Axes, agent: Agent, i: int, scene: Scene) -> None:
+def _draw_match(ax: Axes, picture: npt.NDArray[np.float64], seen: npt.NDArray[np.float64]) -> None:
     """Draw a filter, and over it the pixels that the agent sees, in their two colours."""
-    (picture,) = pictures_of(np.asarray(agent.policy.W1[[i]]))
-    limit = float(np.abs(picture).max()) or 1.0
-    style.show_pixels(ax, picture, cmap="gray", vmin=-limit, vmax=limit, alpha=0.6)
-    (seen,) = pictures_of(seen_by(agent, scene).reshape(1, -1))
+    style.show_pixels(ax, to_grey(picture), cmap="gray", vmin=-1, vmax=1)
+    seen = seamed(seen)
+    over = np.zeros((*seen.shape, 4))  # red, green, blue, opacity
     for value, colour in ((1, style.SKY), (-1, style.ORANGE)):
-        rows, columns = np.nonzero(seen == value)
-        ax.plot(columns, rows, "s", ms=1.6, mew=0, color=colour)
+        over[seen == value] = (*colour, 1)
+    style.show_pixels(ax, over)
 
 
 def _draw_credit(ax: Axes, played: Rally, gamma: float) -> None:

@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from pgpong.errors import RunError, SettingError
 from pgpong.plots import style
 from pgpong.plots.subjects import AnyRun, call_run, take_run
-from pgpong.reference import reference_curves
+from pgpong.reference import curves_beside
 from pgpong.state import SCORE_WINDOW
 from pgpong.storage.history import History, running_mean
 
@@ -23,7 +23,8 @@ Floats = npt.NDArray[np.float64]
 _EPISODE = "an episode"
 _POINTS = 200  # of a band
 _SMOOTH = 20  # updates in the running mean of the training sheet
-_NEEDED = ("entropy", "kl", "clip_share", "passes", "grad_norm", "batch_steps")
+_SECONDS = ("games_seconds", "network_seconds", "update_seconds")
+_NEEDED = ("entropy", "kl", "clip_share", "passes", "grad_norm", "batch_steps", *_SECONDS)
 _LOWEST, _HIGHEST = -21, 21
 _UNKNOWN = "not written down by this run"
 
@@ -39,6 +40,7 @@ class Axis:
 
 AXES = {
     "episodes": Axis("episode", 1, "episodes"),
+    "steps": Axis("step", 1e6, "steps (millions)"),
     "frames": Axis("frame", 1e6, "frames (millions)"),
     "hours": Axis("seconds", 3600, "hours of training"),
     "updates": Axis("update", 1, "updates"),
@@ -190,15 +192,18 @@ def _draw_reference(ax: Axes, histories: list[History], axis: Axis, end: float) 
     kinds = {(history.config.recipe, str(history.game)) for history in histories}
     if len(kinds) != 1:
         return
+    beside, other_settings = curves_beside(histories[0].config, histories[0].game)
     found = [
         Curve(np.asarray(run[axis.count], np.float64) / axis.unit, np.asarray(run["score_mean"], np.float64))
-        for run in reference_curves(*kinds.pop())
+        for run in beside
         if run["name"] not in [history.name for history in histories]
     ]
     if not found:
         return
     x, mean, low, high = band(found)
     label = "a reference run" if len(found) == 1 else f"{len(found)} reference runs, lowest to highest"
+    if other_settings:
+        label += f"\n(other settings: {', '.join(other_settings[:3])}{', ...' * (len(other_settings) > 3)})"
     ax.fill_between(x, low, high, color="0.5", alpha=0.25, label=label, zorder=0.5)
     ax.plot(x, mean, color="0.5", linewidth=1, zorder=0.6)
     ax.set_xlim(0, max(end, 1e-9) * 1.02)  # what the runs reached, however far the reference went
@@ -329,8 +334,8 @@ def _norms(ax: Axes, x: Floats, history: History) -> None:
 def _speed(ax: Axes, x: Floats, history: History) -> None:
     _heading(ax, "speed")
     updates = history.updates
-    seconds = np.maximum(np.diff(updates["seconds"], prepend=0.0), 1e-3)  # as they are rounded
-    _thin_and_thick(ax, x, updates["batch_steps"] / seconds, style.BLUE)
+    seconds = sum(updates[name] for name in _SECONDS)  # without the evaluations
+    _thin_and_thick(ax, x, updates["batch_steps"] / np.maximum(seconds, 1e-4), style.BLUE)  # they are rounded
     ax.set_ylim(0)
     ax.set_ylabel("steps/s", fontsize="x-small")
 

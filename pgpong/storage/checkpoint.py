@@ -71,7 +71,7 @@ def load_checkpoint(path: Path, config: TrainConfig, game: Game, backend: Backen
         _restore(state, _under(TRAINING, meta), arrays)
         games = _under(GAMES, arrays)
         _check_games(games, config.num_envs, state.agent.policy)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(
             f"{path} holds an agent but no training of these settings to go on with"
         ) from error
@@ -117,6 +117,8 @@ def _restore(state: TrainingState, training: Meta, arrays: Arrays) -> None:
     rest = {name: words.pop(name) for name in REST_OF_WORD}
     state.rng.bit_generator.state = {"bit_generator": "PCG64", "state": words, **rest}
     counts: dict[str, Any] = {n: value for n, value in training.items() if not n.startswith(GENERATOR)}
+    if {**counts, SCORES: None}.keys() != asdict(state.progress).keys():
+        raise KeyError(TRAINING)
     if any(type(value) is not type(getattr(state.progress, name)) for name, value in counts.items()):
         raise TypeError(TRAINING)
     state.progress = Progress(**counts, scores=deque(arrays[SCORES].tolist(), SCORE_WINDOW))
@@ -128,6 +130,8 @@ def _check_games(games: Columns, num_envs: int, policy: Policy) -> None:
         return  # nothing was played yet
     if any(games[name].shape != (num_envs,) for name in BOOKS):
         raise ValueError("books of another number of games")
+    if any(games[name].dtype.kind not in "iu" for name in (*BOOKS, "actions", "pixel", "pixel_count")):
+        raise ValueError("whole numbers expected")
     if games["steps"].min() < 0 or games["steps"].sum() != len(games["actions"]):
         raise ValueError("as many actions as steps expected")
     steps = len(games["pixel_count"])

@@ -19,6 +19,9 @@ from pgpong.storage.files import open_handle, opened, read_all, reporting, sync_
 
 Record = dict[str, Any]
 
+# A folder from a stranger may have a link or a pipe in a log's place: none is followed or waited for.
+_OWN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
 
 class LineLog:
     """A log open for appending; a context manager. `trim_lines` it first: it goes on after the last byte.
@@ -35,7 +38,7 @@ class LineLog:
         self.path = path
         self._refusal: OSError | None = None
         with reporting(f"cannot write {path}"):
-            self._handle = open_handle(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            self._handle = open_handle(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _OWN)
             try:
                 self._size = os.lseek(self._handle, 0, os.SEEK_END)
                 sync_folder(path.parent)
@@ -117,7 +120,7 @@ def read_lines(path: Path) -> list[Record]:
     with (
         reporting(f"cannot read {path}"),
         suppress(FileNotFoundError),
-        opened(path, os.O_RDONLY) as handle,
+        opened(path, os.O_RDONLY | _OWN) as handle,
     ):
         content = read_all(handle)
     records = [record for _, record in _parse(content)]
@@ -142,7 +145,7 @@ def trim_lines(path: Path, update: int) -> bool:
     with (
         reporting(f"cannot write {path}"),
         suppress(FileNotFoundError),
-        opened(path, os.O_RDWR) as handle,
+        opened(path, os.O_RDWR | _OWN) as handle,
     ):
         content = read_all(handle)
         for number, (end, record) in enumerate(_parse(content), start=1):

@@ -6,6 +6,7 @@ reads them. Reading needs no lock.
 
 import json
 import os
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,16 +34,16 @@ class Run:
             RunError: the folder is there already.
             DiskError: it cannot be written.
         """
+        run = cls(folder)
         try:
-            folder.mkdir(parents=True)
-            (folder / "checkpoints").mkdir()
+            folder.mkdir(parents=True, exist_ok=_is_hardly_begun(folder))
+            (folder / "checkpoints").mkdir(exist_ok=True)
         except FileExistsError as error:
             raise RunError(
-                f"{folder} exists: choose another --run, or go on with it: pgpong resume {folder}"
+                f"{folder} exists: choose another --run, or go on with it: pgpong resume {run.called}"
             ) from error
         except OSError as error:
             raise DiskError(f"cannot make {folder}: {error.strerror}") from error
-        run = cls(folder)
         with reporting(f"cannot make {folder}"):
             sync_folder(folder.parent)
             sync_folder(folder.parent.parent)  # where runs/ itself may be new
@@ -65,6 +66,11 @@ class Run:
     def name(self) -> str:
         """The name of the folder."""
         return self.folder.name
+
+    @property
+    def called(self) -> str:
+        """What finds the run from here, as one types it: its name under runs/, else its folder."""
+        return shlex.quote(self.name if self.folder == RUNS / self.name else str(self.folder))
 
     @property
     def config(self) -> TrainConfig:
@@ -157,8 +163,17 @@ def find_run(name: str | None) -> Run:
 
 def list_runs() -> list[Run]:
     """List the runs under runs/, those last written to first."""
-    runs = [Run(path.parent) for path in RUNS.glob("*/config.toml")]
+    runs = [Run(path.parent) for path in RUNS.glob("*/config.toml") if path.is_file()]
     return sorted(runs, key=_last_written, reverse=True)
+
+
+def _is_hardly_begun(folder: Path) -> bool:
+    """Tell whether a folder is what a crash left of one that was just being made: without settings yet."""
+    if not folder.is_dir():
+        return False
+    checkpoints = folder / "checkpoints"
+    rest = [path for path in folder.iterdir() if path != checkpoints and path.suffix != ".tmp"]
+    return not rest and not (checkpoints.is_dir() and any(checkpoints.iterdir()))
 
 
 def _last_written(run: Run) -> float:
@@ -197,10 +212,10 @@ def find_agent(reference: str) -> Path:
     return Path(path)
 
 
-def run_of(agent: Path) -> Run | None:
-    """Return the run that an agent's file belongs to, None if to none."""
-    run = Run(agent.parent.parent)
-    inside = agent.parent.name == "checkpoints" and (run.folder / "config.toml").is_file()
+def run_of(file: Path) -> Run | None:
+    """Return the run that an agent's file or a replay belongs to, None if to none."""
+    run = Run(file.parent.parent)
+    inside = file.parent.name in ("checkpoints", "replays") and (run.folder / "config.toml").is_file()
     return run if inside else None
 
 

@@ -82,7 +82,8 @@ def panel(scene: Scene, title: str, detail: str, scale: int) -> RGB:
     if scene.stay is not None:
         known += f", stay {scene.stay:.0%}"
     _write_changing(drawing, known, -MARGIN, 344, 14, scale, WHITE)
-    _bar(drawing, p or 0.0, scene.stay or 0.0, scale)
+    if p is not None:
+        _bar(drawing, p, scene.stay or 0.0, scale)
     seconds = scene.frame // FRAMES_PER_SECOND
     clock = f"step {scene.step:,}  ·  {seconds // 60}:{seconds % 60:02}"
     _write_changing(drawing, clock, MARGIN, 392, 14, scale, GREY)
@@ -123,7 +124,7 @@ def _empty_panel(title: str, detail: str, scale: int) -> RGB:
     _write(drawing, detail, MARGIN, 42, 14, scale, GREY)
     _write(drawing, "opponent", MARGIN, 84, 14, scale, GREY)
     _write(drawing, "player", -MARGIN, 84, 14, scale, GREY)
-    _write(drawing, "what the network sees", MARGIN, 124, 14, scale, GREY)
+    _write(drawing, "difference frame", MARGIN, 124, 14, scale, GREY)
     _write(drawing, "probability of up", MARGIN, 344, 14, scale, GREY)
     for place, colour, text in ((MARGIN, CAME, "came"), (MARGIN + 120, GONE, "gone")):
         top, left, side = _measure(318, scale), _measure(place, scale), _measure(10, scale)

@@ -132,6 +132,7 @@ class LivePanel:
 
     def __enter__(self) -> Self:
         self._live.start()
+        self.console.show_cursor(True)  # else a second Ctrl-C, which ends all at once, would leave none
         return self
 
     def __exit__(

@@ -3,6 +3,7 @@
 The terminal is left as it was found, whatever ends the show: its end, an error, Ctrl-C, a signal, Ctrl-Z.
 """
 
+import errno
 import math
 import os
 import re
@@ -50,6 +51,10 @@ _KEY = re.compile(
 )
 
 
+# Terminals with 24-bit colours, by what they call themselves in TERM.
+_ALL_COLOURS = ("kitty", "ghostty", "alacritty", "foot", "wezterm")
+
+
 def open_terminal() -> tuple[Viewer, str]:
     """Return a viewer for stdout, and a word on what it shows and why."""
     term = os.environ.get("TERM", "")
@@ -77,6 +82,8 @@ def find_depth(environ: Mapping[str, str]) -> Depth:
     if environ.get("NO_COLOR"):
         return Depth.NONE
     if environ.get("COLORTERM") in ("truecolor", "24bit") or term.endswith("-direct"):
+        return Depth.FULL
+    if any(name in term for name in _ALL_COLOURS):  # over SSH COLORTERM is not passed on
         return Depth.FULL
     return Depth.MANY if "256" in term else Depth.SIXTEEN
 
@@ -128,7 +135,7 @@ class Terminal:
     """
 
     def __init__(self, handle: int, depth: Depth) -> None:
-        self._name = os.ttyname(handle)
+        self._handle = _open_again(handle)
         self._depth = depth
         self._latest: tuple[Scene, str, Controls] | None = None
         self._due = False  # whether the latest picture is still to be shown
@@ -142,8 +149,6 @@ class Terminal:
         self._stops = self._continues = False
 
     def __enter__(self) -> Self:
-        # A description of our own: the shell shares the other, and must not find it non-blocking.
-        self._handle = os.open(self._name, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         self._found = termios.tcgetattr(self._handle)
         self._handlers = {number: signal.signal(number, hear) for number, hear in self._signals().items()}
         try:
@@ -181,7 +186,7 @@ class Terminal:
         """Return the keys pressed since the last call; wait for one, but at most `seconds`."""
         try:
             return self._hear(seconds)
-        except OSError:
+        except (OSError, termios.error):
             return [CLOSE]
 
     def _hear(self, seconds: float) -> list[str]:
@@ -255,7 +260,14 @@ class Terminal:
     def _take(self) -> None:
         """Make the terminal ours."""
         self._typed = b""
-        tty.setcbreak(self._handle, termios.TCSANOW)
+        while True:
+            try:
+                tty.setcbreak(self._handle, termios.TCSANOW)
+                break
+            except termios.error as error:
+                # In the background this call stands still; woken in the foreground, it is to be made again.
+                if error.args[0] != errno.EINTR:
+                    raise
         self._asked_releases = False
         self._shown = None
         self._rest = _ENTER
@@ -286,7 +298,22 @@ class Terminal:
         def go_on(number: int, frame: FrameType | None) -> None:
             self._continues = True
 
-        return {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGTSTP: stop, signal.SIGCONT: go_on}
+        return {
+            signal.SIGTERM: end,
+            signal.SIGHUP: end,
+            signal.SIGQUIT: end,
+            signal.SIGTSTP: stop,
+            signal.SIGCONT: go_on,
+        }
+
+
+def _open_again(handle: int) -> int:
+    """Open the terminal anew: the shell shares the other description, and must not find it non-blocking."""
+    how = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
+    try:
+        return os.open(os.ttyname(handle), how)
+    except OSError:  # after su the name is still another user's
+        return os.open("/dev/tty", how)
 
 
 class Hand:

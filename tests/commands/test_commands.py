@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -219,6 +220,12 @@ def test_bench_compares_with_all_that_is_installed_and_names_the_rest(cli, monke
         (["train", "--run", "../elsewhere"], "expected a plain name"),
         (["train", "--run", "me@home"], "a plain name without @"),
         (["train", "--run", "pretrained"], "and not pretrained"),
+        (["train", "--run", "a\u3000b"], "a plain name"),
+        (["train", "--blur", "inf"], "blur: expected a finite number, got inf"),
+        (["train", "--seed", str(2**63)], "seed: expected less than 2^63"),
+        (["train", "--frameskip", "200000"], "expected a frameskip of 108000 or less"),
+        (["train", "--minutes", "nan"], "expected a number, got nan"),
+        (["train", "--until", "nan"], "expected a number, got nan"),
         (["train", "--minutes", "-1"], "-1"),
         (["trian"], "No such command 'trian'"),
         (["resume"], "no run here yet"),
@@ -318,7 +325,7 @@ def test_a_run_that_is_being_trained_is_not_gone_on_with_but_can_be_read(folder,
     assert second.returncode == 1
     assert f"in use by process {process.pid} on {os.uname().nodename} since 20" in err
     assert len(err.splitlines()) == 1
-    assert "s " in cli("runs")[1]
+    assert "\ns " in cli("runs")[1]
     assert cli("evaluate", "s@latest", "--episodes", "1")[0] == 0
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
@@ -336,10 +343,60 @@ def test_run_json_holds_the_command_that_makes_the_same_run(cli, folder):
     assert {k: a.tobytes() for k, a in one.items()} == {k: a.tobytes() for k, a in other.items()}
 
 
-def test_runs_that_cannot_be_read_are_listed_as_such(cli, tiny_run):
-    (tiny_run / "config.toml").write_text("hidden = ")
+@pytest.mark.parametrize("text", ["hidden = ", "a = " + 10_000 * "[", "seed = " + 5_000 * "1"])
+def test_runs_that_cannot_be_read_are_listed_as_such(cli, tiny_run, text):
+    (tiny_run / "config.toml").write_text(text)
     out = cli("runs")[1]
     assert "settings that cannot be read" in out
+
+
+def test_a_run_with_foreign_logs_does_not_hide_the_others(cli, folder, tiny_run):
+    shutil.copytree(tiny_run, folder / "runs" / "other")
+    (folder / "runs/other/metrics.jsonl").write_text('{"epoch": 1}\n')
+    status, out, _ = cli("runs")
+    assert status == 0
+    assert "\ntiny " in out
+    assert "its logs are no run's of this version" in out
+
+
+def test_what_a_crash_left_behind_the_checkpoint_does_not_stop_a_resume(cli, tiny_run):
+    metrics = tiny_run / "metrics.jsonl"
+    whole = metrics.read_bytes()
+    last = whole.splitlines(keepends=True)[-1].replace(b'"update": 3', b'"update": 5')
+    metrics.write_bytes(whole + b"\0\0\0 garbled\n" + last)
+    (tiny_run / "run.json").write_text('{"sessions": null}')
+    (tiny_run / "replays").mkdir()
+    (tiny_run / "replays/.latest.replay.12345678.tmp").touch()
+    status, out, _ = cli("resume", "tiny", "--updates", "4")
+    assert (status, "the last line was cut short" in out) == (0, True)
+    assert [json.loads(line)["update"] for line in metrics.read_bytes().splitlines()] == [1, 2, 3, 4]
+    assert len(json.loads((tiny_run / "run.json").read_text())["sessions"]) == 1
+    assert not list(tiny_run.rglob("*.tmp"))
+
+
+def test_lines_that_are_lost_are_told(cli, tiny_run):
+    metrics = tiny_run / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes().splitlines(keepends=True)[0])
+    status, out, _ = cli("resume", "tiny", "--updates", "4")
+    assert (status, "metrics.jsonl: the lines up to update 3 are not all there" in out) == (0, True)
+
+
+def test_a_folder_that_a_crash_left_without_settings_is_begun_anew(cli, folder):
+    (folder / "runs/a/checkpoints").mkdir(parents=True)
+    (folder / "runs/a/.config.toml.12345678.tmp").touch()
+    assert cli("train", "--run", "a", "--updates", "1", *TINY)[0] == 0
+    assert [path.name for path in (folder / "runs/a").iterdir() if path.suffix == ".tmp"] == []
+    (folder / "runs/mine").mkdir()
+    (folder / "runs/mine/notes.txt").touch()
+    assert "mine exists: choose another --run" in one_line_error(cli("train", "--run", "mine", *TINY))
+
+
+def test_how_to_go_on_names_a_run_that_lies_elsewhere(cli, folder, tiny_run):
+    elsewhere = folder / "else where"
+    elsewhere.mkdir()
+    tiny_run.rename(elsewhere / "tiny")
+    out = cli("resume", "else where/tiny", "--updates", "4")[1]
+    assert out.strip().endswith("go on with: pgpong resume 'else where/tiny'")
 
 
 def test_a_folder_that_cannot_be_written_is_named(cli, folder):

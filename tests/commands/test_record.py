@@ -171,7 +171,7 @@ def test_a_growth_film_of_many_agents_shows_some_of_them(cli, grown_run, folder)
         (["tiny", "--out", "game.avi"], "expected the name of a .mp4 or .gif file, got 'game.avi'"),
         (["tiny", "--out", "there.gif"], "there.gif exists: choose another --out, or give --overwrite"),
         (["tiny", "--out", "runs", "--overwrite"], "expected the name of a .mp4 or .gif file"),
-        (["tiny", "--out", "nowhere/game.gif"], "cannot write nowhere/game.gif: No such file or directory"),
+        (["tiny", "--out", "nowhere/game.gif"], "--out: there is no folder nowhere"),
         (["tiny", "--growth"], "runs/tiny has kept no agent yet: it keeps one every 500 episodes"),
         (["tiny", "--growth", "--episodes", "3"], "--episodes: growth shows one game of each agent"),
         (["nobody"], "no run at nobody"),

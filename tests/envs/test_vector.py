@@ -144,7 +144,7 @@ def test_a_game_that_idles_after_its_end_stays_there():
 @pytest.mark.parametrize("more", [False, True])
 def test_spaces_hold_what_comes_out(more):
     envs = pgpong.make_vec(2, stay=more, current=more)
-    assert envs.action_space.nvec.tolist() == [3, 3] if more else [2, 2]
+    assert envs.action_space.nvec.tolist() == ([3, 3] if more else [2, 2])
     observations, _ = envs.reset(seed=0)
     assert observations in envs.observation_space
     assert observations[0] in envs.single_observation_space

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pgpong import plots
+from pgpong.config import from_recipe
 from pgpong.errors import RunError, SettingError
 from pgpong.plots.learning_curve import AXES, Curve, band, curve_of
 from pgpong.reference import reference_curves
@@ -47,6 +48,7 @@ def test_a_curve_is_the_running_mean_against_its_axis(folder, against):
         "updates": lambda e: e["update"],
         "frames": lambda e: updates[e["update"] - 1]["frame"] / 1e6,
         "hours": lambda e: updates[e["update"] - 1]["seconds"] / 3600,
+        "steps": lambda e: updates[e["update"] - 1]["step"] / 1e6,
     }[against]
     np.testing.assert_allclose(line.x, [expected(e) for e in episodes])
     assert line.mean[-1] == pytest.approx(updates[-1]["score_mean"])
@@ -118,6 +120,9 @@ def test_a_single_reference_run_is_a_line(folder):
     run = make_run(folder)
     config = run.folder / "config.toml"
     config.write_text(config.read_text().replace('recipe = "fast"', 'recipe = "karpathy"'))
+    label = "a reference run\n(other settings: num_envs, current, stay, ...)"
+    assert label in labels_of(plots.curve(run))
+    config.write_text(from_recipe("karpathy").dump())
     assert "a reference run" in labels_of(plots.curve(run))
 
 
@@ -139,7 +144,7 @@ def test_the_training_sheet_shows_each_figure_of_the_updates(folder):
     norms = panels["length of the weights, beside the first update"].get_lines()
     np.testing.assert_allclose(norms[0].get_ydata(), history.updates["W1_norm"] / 180)
     speed = panels["speed"].get_lines()[0].get_ydata()
-    np.testing.assert_allclose(speed, 8000 / 1.6)
+    np.testing.assert_allclose(speed, 8000 / (1.4 + 0.1 + history.updates["update_seconds"]))
     assert all(panel.get_xlabel() == "updates" and panel.get_ylabel() for panel in panels.values())
 
 
@@ -167,7 +172,10 @@ def test_what_cannot_be_drawn_is_said(folder):
     run = make_run(folder)
     for call, message in (
         (lambda: plots.curve(), "expected one run or more"),
-        (lambda: plots.curve(run, against="days"), "cannot draw against 'days': use episodes, frames, hours"),
+        (
+            lambda: plots.curve(run, against="days"),
+            "cannot draw against 'days': use episodes, steps, frames, hours",
+        ),
         (lambda: plots.training(run, columns=2), "expected 1, 3 or 9 columns, got 2"),
     ):
         with pytest.raises(SettingError, match=message):

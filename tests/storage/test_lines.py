@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from pathlib import Path
 
 import pytest
 
@@ -178,9 +179,21 @@ def test_an_error_of_closing_is_said_unless_it_would_hide_the_one_before(path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_a_disk_that_is_really_full(path):
-    path.symlink_to("/dev/full")
-    with LineLog(path) as log:
+def test_a_disk_that_is_really_full():
+    with LineLog(Path("/dev/full")) as log:
         for _ in range(2):
             with pytest.raises(DiskError, match=r"cannot write .*: No space left on device"):
                 log.append({"update": 1})
+
+
+def test_a_link_in_a_logs_place_is_not_followed_nor_a_pipe_waited_for(path):
+    mine = path.with_name("mine")
+    mine.write_text("not to be touched")
+    path.symlink_to(mine)
+    for act in (lambda: LineLog(path), lambda: read_lines(path), lambda: trim_lines(path, 0)):
+        with pytest.raises(DiskError, match="symbolic links"):
+            act()
+    assert mine.read_text() == "not to be touched"
+    path.unlink()
+    os.mkfifo(path)
+    assert read_lines(path) == []
