@@ -244,6 +244,27 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(emulator, run_fold
     show.until(lambda: show.process.poll() is not None)
 
 
+def test_what_was_begun_in_the_background_takes_the_terminal_at_fg(emulator, run_folder):
+    show = emulator().start(run_folder, "/bin/bash", "--norc", "--noprofile", "-i", PS1="ready>")
+    show.until("ready>")
+    show.type(f"set -b; {sys.executable} -m pgpong watch &\n")
+    show.until("Stopped")  # where it would take the terminal
+    assert ALTERNATE not in show.screen.mode
+    show.type("fg\n")
+    show.until(PICTURE)
+    show.type("q")
+    show.until(lambda: ALTERNATE not in show.screen.mode)
+    show.type("exit\n")
+    show.until(lambda: show.process.poll() is not None)
+    assert b"Traceback" not in show.bytes
+
+
+def test_ctrl_backslash_leaves_the_terminal_as_it_was(watching):
+    show = watching()
+    show.type("\x1c")
+    show.end(131)
+
+
 def test_without_colours_none_are_sent(watching):
     show = watching(NO_COLOR="1")
     show.type("q")
@@ -410,6 +431,7 @@ def test_colours_are_found_out():
     assert find_depth({"TERM": "xterm-direct"}) == Depth.FULL
     assert find_depth({"TERM": "screen-256color"}) == Depth.MANY
     assert find_depth({"TERM": "linux"}) == Depth.SIXTEEN
+    assert find_depth({"TERM": "xterm-kitty"}) == Depth.FULL
     assert find_depth({"TERM": "xterm-direct", "NO_COLOR": "1"}) == Depth.NONE
     assert find_depth({"TERM": "xterm-256color", "NO_COLOR": ""}) == Depth.MANY
 
