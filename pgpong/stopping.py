@@ -67,9 +67,10 @@ class Moment:
 
 
 class Signals:
-    """Notes the first SIGINT or SIGTERM instead of dying of it; the second one ends the process at once."""
+    """Notes the first signal to end instead of dying of it; the second one ends the process at once."""
 
-    CAUGHT = (signal.SIGINT, signal.SIGTERM)
+    # SIGHUP says that the terminal is gone, as when a connection drops; Windows has none.
+    CAUGHT = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None

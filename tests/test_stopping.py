@@ -64,3 +64,18 @@ def test_the_first_signal_is_noted_and_the_second_has_its_way():
         assert signals.received == signal.SIGTERM
         assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    """As in a job that a script began with &: a Ctrl-C is for what runs in the foreground."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Signals() as stopped:
+            signal.raise_signal(signal.SIGINT)
+            assert not stopped()
+            signal.raise_signal(signal.SIGTERM)
+            assert stopped.received == signal.SIGTERM
+            signal.raise_signal(signal.SIGINT)  # still not
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

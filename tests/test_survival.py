@@ -1,6 +1,9 @@
 """Runs that are killed, started twice, or left alone for long: real trainings in processes of their own."""
 
+import os
+import pty
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -8,12 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from pgpong.envs.game import find_game
 from pgpong.storage.checkpoint import load_checkpoint
 from pgpong.storage.lines import read_lines
 from pgpong.storage.run import Run
 from tests.conftest import TINY
-from tests.runs import fingerprint, start
+from tests.runs import fingerprint, start, take_terminal
 
 EVERY = 3  # updates from one checkpoint to the next
 # Games of 40 steps or so end within few updates, so that there are evaluations to be killed in.
@@ -105,3 +110,24 @@ def test_a_long_training_takes_no_more_memory_files_or_threads(folder, tally):
     assert grown < 2 * 2**20
     assert (files, threads) == (0, 0)
     tally("updates without growth", 2000, 2000)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminal goes away here")
+def test_a_connection_that_drops_costs_no_update(folder):
+    """The terminal is gone, and with it the panel: what was learnt is saved."""
+    outside, inside = pty.openpty()
+    command = [sys.executable, "-m", "pgpong", "train", "--run", "dropped", *map(str, OPTIONS)]
+    process = subprocess.Popen(
+        [*command, "--checkpoint-every", "100000"], cwd=folder, stdin=inside, stdout=inside, stderr=inside,
+        start_new_session=True, preexec_fn=take_terminal, env={**os.environ, "TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.close(inside)
+    run = Run(folder / "runs" / "dropped")
+    while last_update(run) < 3:
+        assert process.poll() is None
+        if select.select([outside], [], [], 0.05)[0]:
+            os.read(outside, 65536)
+    os.close(outside)
+    process.wait(timeout=60)
+    assert run.latest == run.checkpoint(last_update(run))
+    assert run.read_provenance()["sessions"][-1]["ending"] == "SIGHUP"

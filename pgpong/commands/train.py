@@ -4,6 +4,7 @@ import math
 import shlex
 import sys
 import time
+from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from pgpong.storage.lines import read_lines
 from pgpong.storage.lock import RunLock
 from pgpong.storage.run import PRETRAINED, RUNS, Run, new_name
 from pgpong.training import train
+from pgpong.viewing.guarded import Guarded
 from pgpong.viewing.progress import Subject, make_display
 from pgpong.viewing.tensorboard import check_tensorboard, make_listener
 
@@ -113,7 +115,11 @@ def run_training(
     The caller holds the run's lock. With `tensorboard`, event files are written beside the run's own.
     """
     console = Console()
-    tell = partial(say, console)
+
+    def tell(line: str) -> None:
+        with suppress(OSError):  # the terminal may be gone, and the run is not to go with it
+            say(console, line)
+
     game = state.agent.game
     title = f"pgpong {run.name}: {game}, recipe {config.recipe}"
     reference = find_reference(config, game)
@@ -129,7 +135,7 @@ def run_training(
             if line["score_mean"] is not None
         ]
         subject = Subject(title, state.progress, history, stop, lambda: recorder.saved_at, reference)
-        with make_display(console, subject) as display, listener:
+        with Guarded("the display", make_display(console, subject), tell) as display, listener:
             reason = stop.reached(state.progress, 0.0)
             records = train(config, state, stopped, tell) if reason is None else iter(())
             for record in records:

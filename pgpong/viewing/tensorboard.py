@@ -10,7 +10,7 @@ room in the queue for ever. Here an error comes back to the call that met it, an
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from pgpong.learning.policy import Policy
 from pgpong.state import Progress, TrainingState
 from pgpong.storage.arrays import Meta
 from pgpong.training import Record
+from pgpong.viewing.guarded import Guarded, Nothing
 from pgpong.viewing.progress import Display
 
 FLUSH_INTERVAL = 10.0  # seconds that an event waits in memory, at most and about
@@ -47,54 +48,6 @@ def make_listener(
 ) -> Display:
     """Make what writes a training's event files into `folder` if that is wanted, else what does nothing."""
     return Guarded("TensorBoard", TensorBoard(folder, config, state), tell) if wanted else Nothing()
-
-
-class Nothing:
-    """A listener that does nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def show(self, record: Record) -> None:
-        """Do nothing."""
-
-
-class Guarded:
-    """A listener that may fail: its first error is told in one line, and it is heard of no more."""
-
-    def __init__(self, name: str, listener: Display, tell: Callable[[str], None]) -> None:
-        self._name = name
-        self._listener = listener
-        self._tell = tell
-
-    def __enter__(self) -> Self:
-        self._try(lambda listener: listener.__enter__())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._try(lambda listener: listener.__exit__(kind, error, trace))
-
-    def show(self, record: Record) -> None:
-        """Pass one update on."""
-        self._try(lambda listener: listener.show(record))
-
-    def _try(self, act: Callable[[Display], object]) -> None:
-        try:
-            act(self._listener)
-        except Exception as error:
-            failed, self._listener = self._listener, Nothing()
-            with suppress(Exception):
-                failed.__exit__(type(error), error, error.__traceback__)
-            self._tell(
-                f"{self._name}: {reason(error)}; nothing more is written for it, the training is not affected"
-            )
 
 
 class TensorBoard:
@@ -211,10 +164,3 @@ def filters_picture(agent: Agent) -> Any:
 
     figure = plots.filters(agent, order="weight", scale="weights")  # which play no games
     return image("filters", plots.to_pixels(figure), dataformats="HWC")
-
-
-def reason(error: Exception) -> str:
-    """Say in one line what went wrong."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -31,13 +31,14 @@ from pgpong.storage.lines import read_lines
 from pgpong.storage.run import Run
 from pgpong.training import train
 from pgpong.viewing import tensorboard
-from pgpong.viewing.tensorboard import Guarded, TensorBoard
+from pgpong.viewing.guarded import Guarded
+from pgpong.viewing.tensorboard import TensorBoard
 from tests.conftest import TINY
 from tests.runs import fingerprint, start
 
 BLOCKED = "import sys; sys.modules['tensorboardX'] = None; from pgpong.__main__ import main; sys.exit(main())"
 NEEDS = "pgpong: --tensorboard needs tensorboardX: pip install 'pgpong[tensorboard]'\n"
-TOLD = "nothing more is written for it, the training is not affected"
+TOLD = "no more comes of it, the training is not affected"
 LONG_BATCHES = ("--batch-steps", "700")  # so that games end soon
 CONFIG = from_recipe("fast", num_envs=1, batch_steps=20, hidden=2, checkpoint_every=2)
 
