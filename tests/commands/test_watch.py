@@ -152,7 +152,7 @@ def test_the_choice_of_where(monkeypatch, capsys):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert why_no_window() is None
     monkeypatch.setenv("SSH_CONNECTION", "1 2 3 4")
-    assert why_no_window() == "no display over SSH"
+    assert why_no_window() == "over SSH (--in window tries one all the same)"
     assert type(choose_viewer("window")).__name__ == "Window"
 
 
