@@ -41,6 +41,6 @@ def unpack_game(path: Path, meta: Meta) -> Game:
         raise FileFormatError(
             f"{path}: episodes end after {max_frames} frames, in {env} after {game.max_frames}"
         )
-    if not low < high <= max_frames + 1:
+    if not low < high:
         raise FileFormatError(f"{path}: no step takes {low} to {high - 1} frames")
     return game

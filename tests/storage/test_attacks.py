@@ -404,7 +404,7 @@ ATTACKS = {
     "frameskip 0": ("expected a frameskip", model(frameskip_low=0, frameskip_high=1)),
     "frameskip below 0": ("expected a frameskip", model(frameskip_low=-4, frameskip_high=-3)),
     "frameskip from high to low": ("no step takes", model(frameskip_low=5, frameskip_high=2)),
-    "frameskip beyond C's integers": ("no step takes", model(frameskip_low=4, frameskip_high=1 << 70)),
+    "frameskip beyond C's integers": ("expected a frameskip", model(frameskip_low=4, frameskip_high=1 << 70)),
     "sticky 1": ("expected a sticky probability", model(sticky=1.0)),
     "sticky below 0": ("expected a sticky probability", model(sticky=-0.25)),
     "episodes of another length": ("episodes end after", model(max_frames=10**30)),
