@@ -9,9 +9,15 @@ import shutil
 
 import pytest
 
+from pgpong.config import from_recipe
+from pgpong.envs.game import find_game
 from pgpong.errors import PgpongError
+from pgpong.recorder import Recorder
+from pgpong.state import new_state
 from pgpong.storage.files import opened, remove_temporaries, sync_folder, write_all, write_atomically
 from pgpong.storage.lines import LineLog, read_lines, trim_lines
+from pgpong.storage.run import Run
+from pgpong.training import train
 from tests.storage.disk import Journal, aftermaths, under
 
 OLD = b"the old checkpoint " * 40
@@ -206,3 +212,51 @@ def test_the_calls_of_a_save_are_the_ones_meant(tmp_path):
         write_atomically(tmp_path / "a", [b"1", b"2"])
     made = [call[0] for call in journal.calls]
     assert made == ["create", "write", "write", "fsync", "close", "replace", "fsync folder", "close"]
+
+
+class Durable:
+    """A disk that notes which logs hold what no fsync has made durable whenever a checkpoint gets its name."""
+
+    def __init__(self):
+        self.names, self.waiting, self.synced, self.at_checkpoints = {}, set(), set(), []
+
+    def __call__(self, name, call, *arguments, **options):
+        answer = call(*arguments, **options)
+        if name == "open":
+            self.names[answer] = os.path.basename(arguments[0])
+        elif name in ("write", "ftruncate"):
+            self.waiting.add(self.names.get(arguments[0]))
+        elif name == "fsync":
+            self.waiting.discard(self.names[arguments[0]])
+            self.synced.add(self.names[arguments[0]])
+        elif name == "replace" and os.path.basename(arguments[1]).startswith("update-"):
+            self.at_checkpoints.append({log for log in self.waiting if str(log).endswith(".jsonl")})
+        return answer
+
+
+def recorded(folder):
+    """Make a run, train and record it; return what a `Durable` disk has seen of it."""
+    config = from_recipe(
+        "fast", num_envs=2, hidden=4, frameskip=100, batch_steps=5,
+        checkpoint_every=2, evaluate_every=1, evaluation_episodes=1,
+    )  # fmt: skip
+    state = new_state(config, find_game(config.env, config.frameskip))
+    with under(Durable()) as disk:
+        run = Run.create(folder / "runs" / "a", config, {})
+        with Recorder(run, config, state, []) as recorder:
+            for record in train(config, state):
+                recorder.write(record)
+                if state.progress.update >= 40 and run.evaluations.stat().st_size:
+                    break
+    assert all(log.stat().st_size for log in (run.metrics, run.episodes, run.evaluations))
+    return disk
+
+
+def test_a_recorder_makes_its_logs_durable_before_each_checkpoint(tmp_path, monkeypatch):
+    disk = recorded(tmp_path)
+    assert len(disk.at_checkpoints) > 20
+    assert not any(disk.at_checkpoints)
+    assert {tmp_path.name, "runs", "a", "checkpoints"} <= disk.synced
+    monkeypatch.setattr(LineLog, "sync", lambda log: None)
+    without = recorded(tmp_path / "without")
+    assert {"metrics.jsonl", "episodes.jsonl", "evaluations.jsonl"} <= set.union(*without.at_checkpoints)
