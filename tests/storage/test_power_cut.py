@@ -215,7 +215,7 @@ def test_the_calls_of_a_save_are_the_ones_meant(tmp_path):
 
 
 class Durable:
-    """A disk that notes which logs hold what no fsync has made durable whenever a checkpoint gets its name."""
+    """A disk that notes which logs hold what is not durable yet whenever a checkpoint gets its name."""
 
     def __init__(self):
         self.names, self.waiting, self.synced, self.at_checkpoints = {}, set(), set(), []
