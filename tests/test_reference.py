@@ -44,7 +44,7 @@ def test_the_curves_that_ship_are_those_of_the_reference_runs():
         assert find_reference(history.config, history.game).other_settings == ()
 
 
-@pytest.mark.parametrize("name", ["fast-seed1"])
+@pytest.mark.parametrize("name", ["fast-seed1", "karpathy-seed1", "karpathy-v0-seed1"])
 def test_the_reference_runs_are_of_the_code_as_it_is(name):
     """The first updates come out as they were written down; on other processors, up to the last digits."""
     run = Run(RUNS / name)
