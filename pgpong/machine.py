@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
+@cache
 def git_commit() -> str | None:
     """Return the commit of the checkout that this code runs from, None if it is in none."""
     folder = Path(__file__).parent

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import termios
-from functools import partial
 
 from pgpong.storage.arrays import read_arrays
 from pgpong.storage.lines import read_lines
@@ -17,17 +16,20 @@ def start(*arguments, cwd, **kwargs):
     return subprocess.Popen(
         [sys.executable, "-m", "pgpong", *map(str, arguments)],
         cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL), **kwargs,
+        preexec_fn=hear_signals, **kwargs,
     )  # fmt: skip
 
 
-def take_terminal():
-    """In a child whose input is a terminal: make it the controlling one, where a typed Ctrl-C is a SIGINT.
+def hear_signals():
+    """In a child: let signals act even if these tests run in the background, where some are ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
-    SIGINT is heard even if these tests run in the background, where shells have it ignored.
-    """
+
+def take_terminal():
+    """In a child whose input is a terminal: make it the controlling one, where a typed Ctrl-C is a SIGINT."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    hear_signals()
 
 
 def without_clock(values):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pgpong.storage.run import Run
+from tests.runs import hear_signals
 
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", "*.egg-info", "build", ".*_cache", "runs")
@@ -39,7 +40,7 @@ def clean_environment(**more):
 def test_the_first_line_installs_and_trains_until_ctrl_c(copy):
     process = subprocess.Popen(
         readme_line("pgpong train"), shell=True, cwd=copy, env=clean_environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=hear_signals,
     )  # fmt: skip
     lines = []
     for line in process.stdout:
