@@ -55,7 +55,15 @@ def test_time_left_is_extrapolated_from_the_second_half():
     assert StopConditions(until=0).remaining(falling, 0) is None
 
 
-def test_the_first_signal_is_noted_and_the_second_has_its_way():
+@pytest.fixture
+def heard():
+    """SIGINT is heard, even if these tests run in the background, where shells have it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_signal_is_noted_and_the_second_has_its_way(heard):
     before = signal.getsignal(signal.SIGTERM)
     with Signals() as signals:
         assert not signals()
