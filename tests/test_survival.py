@@ -48,6 +48,8 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(folder,
         verb = ["resume", "killed"] if run.folder.exists() else ["train", "--run", "killed", *OPTIONS]
         before = last_update(run)
         process = start(*verb, "--updates", updates, cwd=folder)
+        if kill % 2:  # else it may be killed while it starts, however long that takes on this machine
+            process.stdout.readline()
         time.sleep(rng.uniform(0.2, 2.2))
         # Some get a chance to save.
         process.send_signal(signal.SIGKILL if kill % 10 else rng.choice([signal.SIGINT, signal.SIGTERM]))
