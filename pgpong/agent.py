@@ -91,7 +91,7 @@ class Agent:
         Raises:
             SettingError: there is no such device here, or what it needs is not installed.
         """
-        backend = find_backend(self.policy.library, place) if isinstance(place, str) else place
+        backend = find_backend(self.policy.needed_backend, place) if isinstance(place, str) else place
         return Agent(self.policy.to(backend), self.game, self.provenance)
 
     def save(self, path: str | Path, *, small: bool = False) -> None:

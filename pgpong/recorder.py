@@ -78,9 +78,9 @@ class Recorder:
             if trim_lines(log, self.state.progress.update):
                 self._tell(f"{log}: the last line was cut short; it is taken off")
         for log, count in ((self.run.metrics, "update"), (self.run.episodes, "episode")):
-            now = getattr(self.state.progress, count)
-            if max((line.get(count, 0) for line in read_lines(log)), default=0) < now:
-                self._tell(f"{log}: the lines up to {count} {now} are not all there; the run goes on without")
+            reached, lines = getattr(self.state.progress, count), read_lines(log)
+            if (lines[-1].get(count) if lines else 0) != reached:
+                self._tell(f"{log}: the lines up to {count} {reached} are not all there; it goes on without")
         with ExitStack() as stack:
             self._metrics = stack.enter_context(LineLog(self.run.metrics))
             self._episodes = stack.enter_context(LineLog(self.run.episodes))

@@ -54,7 +54,7 @@ def command(
     keep = shelf.consider if shelf else lambda replay: None
     found = Agent.load(path)
     seconds = partial(seconds_a_step, found.policy, min(episodes, GAMES_AT_ONCE))
-    found = found.to(take_backend(place, found.policy.library, seconds, partial(click.echo, err=True)))
+    found = found.to(take_backend(place, found.policy.needed_backend, seconds, partial(click.echo, err=True)))
     figures = {}
     if not as_json:
         click.echo(f"{path}, seeds {seed} to {seed + episodes - 1}")

@@ -28,13 +28,15 @@ class ConvPolicy(Policy):
     """
 
     kind = "convolutional ReLU"
-    library = "torch"
+    needed_backend = "torch"
 
     def __init__(
         self, W1: Array, W2: Array, xp: Namespace, W2_stay: Array | None = None, **others: Array
     ) -> None:
-        if (backend := backend_of(xp, W1)).name != self.library:
-            raise SettingError(f"a convolutional policy is for the backend {self.library}, not {backend}")
+        if (backend := backend_of(xp, W1)).name != self.needed_backend:
+            raise SettingError(
+                f"a convolutional policy is for the backend {self.needed_backend}, not {backend}"
+            )
         super().__init__(W1, W2, xp, W2_stay)
         self.parameters |= others
 

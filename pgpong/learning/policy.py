@@ -35,7 +35,7 @@ class Policy:
     """
 
     kind = "two-layer ReLU"  # how a file names it
-    library: str | None = None  # the backend that it needs, if any
+    needed_backend: str | None = None  # by its name, if it runs on no other
 
     def __init__(self, W1: Array, W2: Array, xp: Namespace = np, W2_stay: Array | None = None) -> None:
         self.parameters: Arrays = {"W1": W1, "W2": W2}
