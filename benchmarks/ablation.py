@@ -3,16 +3,19 @@
     python benchmarks/ablation.py --updates 610 --seeds 1 2 3 --json docs/ablation.json --figure ablation.png
     python benchmarks/ablation.py --updates 610 --seeds 1 2 3 no-critic no-mirror
 
-Runs lie under runs/ as ablation-NAME-seedN and stay there: what was trained is not trained again, and a run
-that was interrupted goes on. One run at a time, for each uses all cores. For the recipe itself its reference
-runs serve where they are there. Scores are means over the last 100 training episodes, minutes of training.
+What stands in the JSON file is not trained again, and each result is added to it as it comes; to have one
+anew, take it out. Runs lie under runs/ as ablation-NAME-seedN, and one that was interrupted goes on. One run
+at a time, for each uses all cores. For the recipe itself its reference runs serve where they are there.
+Scores are means over the last 100 training episodes, minutes of training.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+from bisect import insort
 from dataclasses import fields, replace
+from operator import itemgetter
 from pathlib import Path
 
 from time_to_score import first_reached
@@ -89,7 +92,13 @@ def result(name, seed, updates):
         minutes, steps, _ = first_reached(run, score, GAMES) or (0, last["step"] + 1, 0)
         in_time = steps <= last["step"]
         reached[str(score)] = {"steps": steps, "minutes": round(minutes, 2)} if in_time else None
-    return {"seed": seed, "reached": reached, "steps": last["step"], "score": last["score_mean"]}
+    return {
+        "seed": seed,
+        "updates": updates,
+        "reached": reached,
+        "steps": last["step"],
+        "score": last["score_mean"],
+    }
 
 
 def mean(results):
@@ -106,6 +115,18 @@ def row(name, results):
         cells.append(", ".join(f"{at['minutes']:.1f}" if at else "-" for at in reached))
     cells.append(", ".join(f"{one['score']:+.1f}" for one in results))
     return f"| {' | '.join(cells)} | {mean(results):+.1f} |"
+
+
+def read(path):
+    """Return the results of each variant that a file holds; none where there is no file."""
+    return json.loads(path.read_text()) if path and path.is_file() else {}
+
+
+def write(table, path):
+    """Write the results into a file, where one is wanted, the variants in their order."""
+    if path:
+        in_order = {name: table[name] for name in VARIANTS if name in table}
+        path.write_text(json.dumps(in_order, indent=1) + "\n")
 
 
 def draw(table, path):
@@ -141,15 +162,18 @@ def main():
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(VARIANTS):
         parser.error(f"unknown variant {unknown.pop()!r}: use {', '.join(VARIANTS)}")
+    table = read(arguments.json)
+    if any(one["updates"] != arguments.updates for results in table.values() for one in results):
+        parser.error(f"{arguments.json} has results after other than {arguments.updates} updates")
     to_targets = (head for score in TARGETS for head in (f"to {score}: M steps", "minutes"))
     heads = ["", *to_targets, "at the end", "mean"]
     print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}", flush=True)
-    table = {}
     for name in arguments.names or VARIANTS:
-        table[name] = [result(name, seed, arguments.updates) for seed in arguments.seeds]
+        for seed in arguments.seeds:
+            if not any(one["seed"] == seed for one in table.setdefault(name, [])):
+                insort(table[name], result(name, seed, arguments.updates), key=itemgetter("seed"))
+                write(table, arguments.json)
         print(row(name, table[name]), flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(table, indent=1))
     if arguments.figure:
         draw(table, arguments.figure)
 

@@ -33,3 +33,9 @@ def test_the_table_in_the_docs_is_of_the_results_beside_it(ablation):
     rows = [ablation.row(name, results) for name, results in table.items()]
     assert "\n".join(rows) in (ROOT / "docs" / "ablation.md").read_text()
     assert [*table] == [name for name in ablation.VARIANTS if name in table]
+
+
+def test_the_results_of_the_recipe_are_those_of_its_reference_runs(ablation, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for one in json.loads((ROOT / "docs" / "ablation.json").read_text())["fast"]:
+        assert ablation.result("fast", one["seed"], one["updates"]) == one
