@@ -10,23 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from pgpong.envs.game import Game
-from pgpong.envs.preprocess import PIXELS, observation_shape
+from pgpong.envs.preprocess import observation_shape
 from pgpong.envs.vector import PongVectorEnv
 from pgpong.envs.wrappers import make_single
 from pgpong.errors import FileFormatError
-from pgpong.learning.backend import NUMPY, Backend, find_backend
+from pgpong.learning.backend import Backend, find_backend
 from pgpong.learning.court import is_paired, unfold
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy, sample
+from pgpong.pixels import PIXELS
 from pgpong.storage.arrays import Arrays, Meta, read_arrays, write_arrays
-from pgpong.storage.game_meta import GAME_KEYS, pack_game, unpack_game
+from pgpong.storage.game_meta import GAME_KEYS, PROVENANCE, pack_game, unpack_game
 
 FORMAT = "pgpong model 1"
 MIRRORED = ", mirrored"  # the file has the first half of the hidden units; the others are their mirror images
 
-# Keys of the metadata that begin so are free: how the agent came about; what a training needs to go on.
-PROVENANCE = "provenance."
-TRAINING = "training."
+TRAINING = "training."  # keys of the metadata that begin so are free too: what a training needs to go on
 
 
 @dataclass
@@ -115,6 +114,7 @@ class Agent:
 
         Raises:
             FileFormatError: the file is missing, damaged, foreign, or made for another kind of input.
+            SettingError: its network is convolutional, and torch is not installed.
         """
         return cls.unpack(Path(path), *read_arrays(Path(path)))
 
@@ -136,6 +136,7 @@ class Agent:
 
         Raises:
             FileFormatError: the parts are not those of an agent that this version can play.
+            SettingError: its network is convolutional, and torch is not installed.
         """
         if meta.get("format") != FORMAT:
             raise FileFormatError(f"{path} is not a pgpong agent of a format this version knows ({FORMAT!r})")
@@ -184,7 +185,8 @@ def _unknown(meta: Meta, arrays: Arrays, weights: Iterable[str]) -> str | None:
 
 def _unpack_policy(path: Path, meta: Meta, arrays: Arrays) -> Policy:
     """Make a policy of its weights, of one floating dtype; a convolutional one on torch's CPU."""
-    policy, mirrored = _class_of(meta), str(meta.get("network")).endswith(MIRRORED)
+    policy = _class_of(meta)
+    mirrored = policy is Policy and str(meta.get("network")).endswith(MIRRORED)
     hidden, may_stay = arrays.get("W2", np.empty(0)).size, "W2_stay" in arrays
     two = f"{2 * PIXELS}-" in str(meta.get("network"))
     pixels = 2 * PIXELS if two else PIXELS
@@ -211,7 +213,7 @@ def _unpack_policy(path: Path, meta: Meta, arrays: Arrays) -> Policy:
         )
     # Half precision is for storing, not for computing.
     dtype = np.float32 if dtypes[0] == np.float16 else dtypes[0]
-    backend = NUMPY if policy is Policy else find_backend("torch", "cpu")
+    backend = find_backend(policy.needed_backend, "cpu")
     there = {name: backend.asarray(np.asarray(W, dtype, order="A")) for name, W in weights.items()}
-    made = policy(**there, xp=backend.xp)
+    made = policy(**there, backend=backend)
     return unfold(made, sign=-1) if mirrored else made

@@ -19,8 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from pgpong.config import from_recipe
 from pgpong.envs.game import EMULATOR_ACTIONS, Game
-from pgpong.envs.preprocess import PIXELS, SCREEN_SHAPE, picture
+from pgpong.envs.preprocess import SCREEN_SHAPE, picture
 from pgpong.machine import available_cores
+from pgpong.pixels import PIXELS
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,16 +10,19 @@ import numpy as np
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
+from pgpong.actions import number_of_actions
 from pgpong.config import TrainConfig
 from pgpong.envs.game import find_game
-from pgpong.envs.preprocess import PIXELS, observation_shape
+from pgpong.envs.preprocess import observation_shape
 from pgpong.errors import SettingError
 from pgpong.learning.backend import BACKENDS, NUMPY, Backend, find_backend
 from pgpong.learning.batch import Batch
 from pgpong.learning.frames import Frames
 from pgpong.learning.policy import Policy
 from pgpong.learning.policy_gradient import update
+from pgpong.pixels import PIXELS
 from pgpong.state import new_state
+from pgpong.training import beside, split
 
 PATIENCE = 0.5  # seconds that a backend is tried for, after a first time that warms it up
 NONZERO = 28  # pixels of a picture, on average
@@ -70,9 +73,11 @@ def seconds_a_batch(config: TrainConfig, backend: Backend) -> float:
     state = new_state(config, find_game(config.env, config.frameskip, config.sticky), backend)
     policy, rng = state.agent.policy, np.random.default_rng(0)
     batch = random_batch(config, rng)
-    with threadpool_limits(1):  # as in a training
-        acting = seconds_a_step(policy, config.num_envs, backend) * len(batch) / config.num_envs
-        learning = seconds_of(lambda: update(policy, state.optimizer, batch, config, rng, state.critic))
+    games, _ = split(config)[0]
+    with threadpool_limits(1), beside(backend) as executor:  # as in a training
+        acting = seconds_a_step(policy, games, backend) * len(batch) / games
+        learners = policy, state.optimizer, batch, config, rng, state.critic, executor
+        learning = seconds_of(lambda: update(*learners))
     return acting + learning
 
 
@@ -97,7 +102,7 @@ def random_batch(config: TrainConfig, rng: np.random.Generator) -> Batch:
     """Make up a batch of the size of the training's, as sparse as its frames are."""
     n = config.num_envs * (config.batch_steps or config.episodes_per_game * EPISODE)
     frames = random_frames(n, math.prod(observation_shape(config.current)), rng)
-    kinds = 3 if config.stay else 2
+    kinds = number_of_actions(config.stay)
     actions = rng.integers(0, kinds, n).astype(np.uint8)
     ends = np.arange(n) % RALLY == RALLY - 1
     rewards = np.where(ends, rng.choice([-1.0, 1.0], n), 0.0)

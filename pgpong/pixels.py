@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 PICTURE_SHAPE = (80, 80)  # rows, columns
+PIXELS = PICTURE_SHAPE[0] * PICTURE_SHAPE[1]
 
 _WORD = 8  # pixels compared at once
 
@@ -22,7 +23,7 @@ def nonzero_pixels(
     >>> nonzero_pixels(np.array([[[0, 0, 0, 0], [0, -1, 1, 0]]], np.int8))
     (array([5, 6]), array([-1,  1], dtype=int8))
     """
-    flat = np.ascontiguousarray(differences).reshape(-1)
+    flat = np.ascontiguousarray(differences, np.int8).reshape(-1)
     # Most words of eight pixels are zero: only the others are looked at pixel by pixel.
     words = np.flatnonzero(flat.view(np.uint64) != 0)
     eights = flat.reshape(-1, _WORD)[words].reshape(-1)

@@ -9,20 +9,20 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from pgpong.actions import number_of_actions
 from pgpong.config import TrainConfig
 from pgpong.envs.emulator import Emulator
 from pgpong.envs.game import Game
 from pgpong.envs.vector import PongVectorEnv
 from pgpong.envs.worker import Worker
-from pgpong.learning.court import ascend
+from pgpong.learning.ascent import ascend
 from pgpong.learning.critic import Critic
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy
 from pgpong.learning.policy_gradient import climb, minibatch_gradient, update
-from pgpong.machine import available_cores
 from pgpong.rollout import Games, Rollout
 from pgpong.state import TrainingState, new_state
-from pgpong.training import train
+from pgpong.training import split, train
 
 EPISODE = 1500  # steps a game is profiled for: an episode of random play and its reset are in them
 
@@ -59,8 +59,8 @@ def where_time_goes(config: TrainConfig, game: Game, batches: int = 2) -> dict[s
     """
     state = new_state(config, game)
     learner = _profile_learner(config, state, batches)
-    workers = config.num_workers or available_cores()
-    player = _profile_player(game, -(-config.num_envs // workers), config)
+    games, workers = split(config)[-1]
+    player = _profile_player(game, -(-games // workers), config)
     emulator, resets = player.on(Emulator.step), player.on(Emulator.reset)
     sparse, forward = learner.on(sparse_frames), learner.on(Policy.forward, Games.act)
     asking, hearing = learner.on(PongVectorEnv.step_async), learner.on(PongVectorEnv.step_wait)
@@ -109,9 +109,8 @@ def _profile_player(game: Game, num_envs: int, config: TrainConfig) -> Spent:
     seeds: list[int | None] = [*range(num_envs)]
     worker.reset([True] * num_envs, seeds)
     spent = Spent()
-    for actions in (
-        np.random.default_rng(0).integers(0, 3 if config.stay else 2, (EPISODE, num_envs)).tolist()
-    ):
+    kinds = number_of_actions(config.stay)
+    for actions in np.random.default_rng(0).integers(0, kinds, (EPISODE, num_envs)).tolist():
         spent.run(worker.step, actions, seeds)
         spent.steps += num_envs
     return spent

@@ -12,12 +12,12 @@ from pgpong.config import TrainConfig
 from pgpong.envs.game import Game
 from pgpong.envs.preprocess import observation_shape
 from pgpong.errors import SettingError
+from pgpong.learning.ascent import make_optimizer
 from pgpong.learning.backend import NUMPY, Backend
 from pgpong.learning.court import blur, pair
 from pgpong.learning.critic import Critic
 from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.policy import Policy
-from pgpong.learning.policy_gradient import make_optimizer
 from pgpong.rollout import Columns
 
 SCORE_WINDOW = 100  # episodes in the running mean

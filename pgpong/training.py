@@ -7,8 +7,8 @@ is part of the record of the next update, and forgotten if it is cut short: a re
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.envs.vector import PongVectorEnv, make_vec
 from pgpong.evaluation import Evaluation, validate
+from pgpong.learning.backend import Backend
 from pgpong.learning.policy_gradient import UpdateStats, update
 from pgpong.machine import available_cores
 from pgpong.rollout import Episode, Rollout
@@ -74,14 +75,15 @@ def train(
     Raises:
         NonFiniteError: the numbers went out of bounds in this update.
         SettingError: memory does not suffice for it, not even for a single step.
+        RunError: a process that plays games has ended.
     """
     progress = state.progress
     policy = state.agent.policy
+    state.rng.bit_generator.state = state.rng_state  # a batch that was cut short has drawn from it
     # BLAS threads would take the cores from the emulator's, and their number changes the last bit of a sum.
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))
-        in_turn = not threads or policy.backend.device != "cpu"  # a GPU does one thing after the other anyway
-        beside = None if in_turn else stack.enter_context(ThreadPoolExecutor(1))
+        executor = stack.enter_context(beside(policy.backend)) if threads else None
         envs = [stack.enter_context(closing(env)) for env in make_groups(config)]
         length = config.batch_steps, config.episodes_per_game
         rollout = Rollout(envs, state.rng, *length, state.games, cut=config.critic)
@@ -95,7 +97,7 @@ def train(
                 return
             began = time.perf_counter()
             settings = config.at(progress.step)
-            learners = policy, state.optimizer, played.batch, settings, state.rng, state.critic, beside
+            learners = policy, state.optimizer, played.batch, settings, state.rng, state.critic, executor
             with policy.backend.naming_memory():
                 stats = update(*learners)
             if (needed := state.pieces) > pieces:
@@ -114,6 +116,16 @@ def train(
             count(progress, record, played.frames)
             state.mark_boundary(rollout.pack())
             yield record
+
+
+@contextmanager
+def beside(backend: Backend) -> Iterator[Executor | None]:
+    """Give a critic a thread to learn in beside the policy; on a GPU, which works in turn anyway, none."""
+    if backend.device != "cpu":
+        yield None
+        return
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
 
 
 def count(progress: Progress, record: Record, frames: int) -> None:
@@ -148,16 +160,27 @@ def evaluate_state(
 
 
 def make_groups(config: TrainConfig) -> Iterator[PongVectorEnv]:
-    """Make the games of a training; in two groups that take turns, if they are enough for that to pay."""
-    groups = 2 if config.num_envs >= 2 * SMALLEST_GROUP else 1
-    workers = config.num_workers or available_cores()
-    for group in range(groups):
+    """Make the games of a training."""
+    for num_envs, num_workers in split(config):
         yield make_vec(
-            (config.num_envs + group) // groups,
+            num_envs,
             config.env,
             frameskip=config.frameskip,
             sticky=config.sticky,
             stay=config.stay,
             current=config.current,
-            num_workers=-(-workers // groups),
+            num_workers=num_workers,
         )
+
+
+def split(config: TrainConfig) -> list[tuple[int, int]]:
+    """Split a training's games into two groups that take turns, if they are enough for that to pay.
+
+    Return, for each group, its games and the processes that play them. The groups do not depend on the number
+    of processes, for the order in which actions are drawn depends on the groups.
+    """
+    groups = 2 if config.num_envs >= 2 * SMALLEST_GROUP else 1
+    workers = config.num_workers or available_cores()
+    return [
+        ((config.num_envs + group) // groups, max(1, (workers + group) // groups)) for group in range(groups)
+    ]

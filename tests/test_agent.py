@@ -143,6 +143,12 @@ def test_an_agent_sent_to_another_process_plays_identically(agent):
     assert (actions == agent.act(observations(), np.random.default_rng(3))).all()
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, np.float64])
+def test_observations_may_be_numbers_of_any_kind(agent, dtype):
+    seen = observations()
+    assert (agent.probabilities(seen.astype(dtype)) == agent.probabilities(seen)).all()
+
+
 def test_a_single_game_can_be_played_in_a_few_lines(agent):
     for player in (agent, resting_agent()):
         env = player.make()
@@ -247,7 +253,7 @@ def test_files_made_for_something_else_are_refused_with_the_reason(agent, tmp_pa
         ({"sticky": 1}, "not whole"),
         ({"sticky": 1.5}, "expected a sticky probability"),
         ({"frameskip_low": 0}, "expected a frameskip of 1 or more, got 0"),
-        ({"frameskip_high": 2}, "no step takes 2 to 1 frames"),
+        ({"frameskip_high": 2}, "expected a range of frameskips, .* got 2 to 2"),
         ({"frameskip_high": 1 << 40}, "expected a frameskip of 108000 or less"),
         ({"max_frames": 1000}, "episodes end after 1000 frames, in Pong-v0 after 108000"),
     ):

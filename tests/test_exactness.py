@@ -25,7 +25,7 @@ RUNS = {
         "--recipe", "karpathy", "--num-envs", "2", "--batch-episodes", "2", "--hidden", "6",
         "--checkpoint-every", "1", *NO_EVALUATION,
     ),
-    "critic": (*TINY, "--critic", "--mirror", "--blur", "1"),
+    "no critic": (*TINY, "--no-critic", "--no-mirror", "--optimizer", "rmsprop"),
     "random frameskip": ("--env", "Pong-v0", *TINY),
 }  # fmt: skip
 

@@ -38,7 +38,14 @@ BUGS = [
         "EMULATOR_ACTIONS = (2, 3, 0)",
     ),
     (
-        "stale weights: the probabilities of the last update instead of those that played",
+        "stale weights: those of the batch before play",
+        "rollout.py",
+        "        stopped = False\n",
+        "        stopped = False\n"
+        "        policy, self._last = getattr(self, '_last', policy), policy.copy()\n",
+    ),
+    (
+        "the probabilities of the step before",
         "rollout.py",
         "logp = log_probability(log_p, actions)",
         "logp = getattr(self, '_acted', [log_probability(log_p, actions)])[-1]",

@@ -43,7 +43,7 @@ def test_time_is_told_by_function_and_by_caller():
 
 
 @pytest.mark.parametrize("critic", [False, True])
-def test_the_parts_are_those_of_a_training_and_none_is_missed(critic):
+def test_every_part_of_a_training_is_seen_at_work(critic):
     config = from_recipe(
         "fast", num_envs=2, num_workers=1, batch_steps=60, optimizer="rmsprop", critic=critic
     )

@@ -10,8 +10,9 @@ from gymnasium.vector import VectorEnv
 import pgpong
 from pgpong.actions import IDLE
 from pgpong.config import from_recipe
+from pgpong.learning.ascent import make_optimizer
 from pgpong.learning.policy import Policy, log_probability
-from pgpong.learning.policy_gradient import make_optimizer, update
+from pgpong.learning.policy_gradient import update
 from pgpong.rollout import FIRST_TRAINING_SEED, Rollout
 from tests.learning.test_policy_gradient import the_2016_update
 

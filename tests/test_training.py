@@ -19,7 +19,7 @@ from pgpong.state import new_state
 from pgpong.storage.checkpoint import load_checkpoint, save_checkpoint
 from pgpong.storage.lines import read_lines
 from pgpong.storage.run import SHIPPED, Run, find_agent, find_run, list_runs
-from pgpong.training import make_groups, train
+from pgpong.training import make_groups, split, train
 
 GAME = find_game("ALE/Pong-v5")
 SMALL = from_recipe("fast", num_envs=2, batch_steps=60, hidden=8, checkpoint_every=2, keep_every=1)
@@ -51,6 +51,17 @@ def test_the_same_seed_gives_the_same_run_whatever_the_workers():
     assert weights(one) != weights(run_updates(replace(SMALL, seed=1), 3)[0])
 
 
+def test_a_training_that_was_stopped_in_a_batch_goes_on_in_the_same_process(monkeypatch):
+    """What the batch that is cut short draws from the generator is taken back; so is what it plays."""
+    straight, _ = run_updates(SMALL, 4)
+    state, _ = run_updates(SMALL, 2)
+    asked = itertools.count()
+    assert list(train(SMALL, state, lambda: next(asked) == 7)) == []
+    assert state.rng.bit_generator.state != state.rng_state
+    run_updates(SMALL, 2, state)
+    assert weights(state) == weights(straight)
+
+
 def test_many_games_are_played_in_two_groups(monkeypatch):
     monkeypatch.setattr("pgpong.training.SMALLEST_GROUP", 2)
     sizes = []
@@ -60,6 +71,19 @@ def test_many_games_are_played_in_two_groups(monkeypatch):
             sizes[-1].append(env.num_envs)
             env.close()
     assert sizes == [[1], [3], [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("games", "processes", "groups"),
+    [
+        (31, 3, [(31, 3)]),
+        (32, 2, [(16, 1), (16, 1)]),
+        (65, 3, [(32, 1), (33, 2)]),
+        (64, 1, [(32, 1), (32, 1)]),
+    ],
+)
+def test_the_groups_share_the_processes(games, processes, groups):
+    assert split(replace(SMALL, num_envs=games, num_workers=processes)) == groups
 
 
 def test_two_groups_are_repeatable_too(monkeypatch):

@@ -28,8 +28,7 @@ class Emulator:
     """A game that equals `make()`'s, bit for bit: the same seeds, frameskip and end."""
 
     def __init__(self, game: Game) -> None:
-        skip = game.frameskip
-        self._skip_range = (skip, skip + 1) if isinstance(skip, int) else skip
+        self._skip_range = game.skip_range
         self._ale = ALEInterface()
         self._ale.setInt("random_seed", _TEMPLATE_SEED)
         self._ale.setFloat("repeat_action_probability", game.sticky)

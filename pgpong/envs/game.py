@@ -46,9 +46,24 @@ class Game:
         >>> str(find_game("Pong-v0"))
         'Pong-v0 (frameskip 2-4, sticky 0.25)'
         """
-        skip = self.frameskip
-        shown = f"{skip}" if isinstance(skip, int) else f"{skip[0]}-{skip[1] - 1}"
+        low, high = self.skip_range
+        shown = f"{low}" if high == low + 1 else f"{low}-{high - 1}"
         return f"{self.id} (frameskip {shown}, sticky {self.sticky:g})"
+
+    @property
+    def skip_range(self) -> tuple[int, int]:
+        """The frames that a step may take, from low to high, high excluded."""
+        return skip_range(self.frameskip)
+
+
+def skip_range(frameskip: int | tuple[int, int]) -> tuple[int, int]:
+    """Return the frames that a step may take, from low to high, high excluded.
+
+    >>> skip_range(4), skip_range((2, 5))
+    ((4, 5), (2, 5))
+    """
+    low, high = (frameskip, frameskip + 1) if isinstance(frameskip, int) else frameskip
+    return int(low), int(high)
 
 
 def find_game(
@@ -68,17 +83,19 @@ def find_game(
             f"unknown environment {env_id!r}: use a Pong id, ALE/Pong-v5, PongNoFrameskip-v4 or Pong-v0"
         )
     skip = settings["frameskip"] if frameskip is None else frameskip
+    low, high = skip_range(skip)
     game = Game(
         id=env_id,
-        frameskip=skip if isinstance(skip, int) else (int(skip[0]), int(skip[1])),
+        frameskip=low if high == low + 1 else (low, high),
         sticky=settings["repeat_action_probability"] if sticky is None else sticky,
         max_frames=settings["max_num_frames_per_episode"],
     )
-    low, high = (skip, skip) if isinstance(skip := game.frameskip, int) else (skip[0], skip[1] - 1)
     if low < 1:
         raise SettingError(f"expected a frameskip of 1 or more, got {low}")
-    if high > game.max_frames:
-        raise SettingError(f"expected a frameskip of {game.max_frames} or less, got {high}")
+    if low >= high:
+        raise SettingError(f"expected a range of frameskips, the second number excluded, got {low} to {high}")
+    if high > game.max_frames + 1:
+        raise SettingError(f"expected a frameskip of {game.max_frames} or less, got {high - 1}")
     if not 0 <= game.sticky < 1:
         raise SettingError(f"expected a sticky probability from 0 to below 1, got {game.sticky:g}")
     return game

@@ -8,10 +8,9 @@ on a game's first screen.
 import numpy as np
 import numpy.typing as npt
 
-from pgpong.pixels import PICTURE_SHAPE as PICTURE_SHAPE
+from pgpong.pixels import PICTURE_SHAPE
 
 SCREEN_SHAPE = (210, 160)
-PIXELS = PICTURE_SHAPE[0] * PICTURE_SHAPE[1]
 
 # Pong's court is one flat grey inside the cropped rows, a lighter one on a game's first screen; ball and
 # paddles are anything else. These are the two colours that the 2016 script erases, 144 and 109 in its red.

@@ -18,15 +18,8 @@ import numpy.typing as npt
 from pgpong.actions import IDLE
 from pgpong.envs.emulator import Emulator
 from pgpong.envs.game import EMULATOR_ACTIONS, Game
-from pgpong.envs.preprocess import (
-    BACKGROUND_COLOURS,
-    PICTURE_SHAPE,
-    SCREEN_SHAPE,
-    difference_frame,
-    observation,
-    picture,
-)
-from pgpong.pixels import checksum, nonzero_pixels
+from pgpong.envs.preprocess import BACKGROUND_COLOURS, SCREEN_SHAPE, difference_frame, observation, picture
+from pgpong.pixels import PICTURE_SHAPE, checksum, nonzero_pixels
 
 Seeds: TypeAlias = list[int | None]  # one a game
 History: TypeAlias = tuple[int, npt.NDArray[np.uint8]]  # a seed, and the actions since, as `actions` has them
@@ -112,7 +105,7 @@ def main() -> None:
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing printed may get between the answers
     # Either end of the line may be the one on which a worker notices that its owner is no more.
-    with suppress(EOFError, BrokenPipeError), answers:
+    with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError), answers:
         worker = Worker(*pickle.load(requests))
         while True:
             method, arguments = pickle.load(requests)

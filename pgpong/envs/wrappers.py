@@ -8,8 +8,9 @@ import numpy.typing as npt
 from gymnasium.spaces import Box
 from gymnasium.utils import RecordConstructorArgs
 
-from pgpong.envs.game import EMULATOR_ACTIONS, Game, action_space, find_game
-from pgpong.envs.preprocess import PICTURE_SHAPE, difference_frame, observation, observation_shape, picture
+from pgpong.envs.game import EMULATOR_ACTIONS, Game, action_space, find_game, skip_range
+from pgpong.envs.preprocess import difference_frame, observation, observation_shape, picture
+from pgpong.pixels import PICTURE_SHAPE
 
 Screen = npt.NDArray[np.uint8]
 Picture = npt.NDArray[np.int8]
@@ -25,7 +26,7 @@ class FrameSkip(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def __init__(self, env: gymnasium.Env[Any, Any], frameskip: int | tuple[int, int]) -> None:
         RecordConstructorArgs.__init__(self, frameskip=frameskip)
         super().__init__(env)
-        self._range = (frameskip, frameskip + 1) if isinstance(frameskip, int) else frameskip
+        self._range = skip_range(frameskip)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Play the frames of one step; the reward is their sum."""

@@ -27,7 +27,6 @@ Namespace: TypeAlias = Any
 Arrays: TypeAlias = dict[str, Array]
 
 BACKENDS = ("numpy", "torch", "cupy")
-_DEVICES = {1: "cpu", 2: "cuda", 8: "mps"}  # as DLPack numbers them
 
 
 @dataclass(frozen=True)
@@ -103,14 +102,6 @@ class NumpyBackend(SparseBackend):
 
 
 NUMPY = NumpyBackend("numpy", np, "cpu")
-
-
-def backend_of(xp: Namespace, array: Array) -> Backend:
-    """Find the backend of `array`, which is one of `xp`'s."""
-    library = xp.__name__.rpartition(".")[2]
-    kind, number = array.__dlpack_device__()
-    device = f"cuda:{number}" if _DEVICES[kind] == "cuda" else _DEVICES[kind]
-    return find_backend(library, device) if library in BACKENDS else Backend(library, xp, device)
 
 
 def find_backend(name: str | None = None, device: str | None = None) -> Backend:

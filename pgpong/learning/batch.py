@@ -1,6 +1,7 @@
 """What one update learns from."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ class Batch:
 
     frames: Frames  # what the policy saw
     actions: npt.NDArray[np.uint8]  # what it did: 0 down, 1 up, 2 stay
-    logp: npt.NDArray[np.float64]  # how likely that was then
+    logp: npt.NDArray[np.floating[Any]]  # how likely that was then, as the policy computes
     rewards: npt.NDArray[np.float64]  # what came of it: -1, 0, 1
     ends: npt.NDArray[np.bool_]  # the last step of a rally: a point, or the end of the episode
     episode: npt.NDArray[np.int64]  # a number for each episode, the same for all its steps

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from pgpong.errors import SettingError
-from pgpong.learning.backend import Array, Arrays, Backend, Namespace, backend_of
+from pgpong.learning.backend import Array, Arrays, Backend
 from pgpong.learning.policy import Policy
-from pgpong.pixels import PICTURE_SHAPE
+from pgpong.pixels import PICTURE_SHAPE, PIXELS
 
 FILTERS = (16, 8, 4), (32, 4, 2)  # of each layer: how many, how large, how far apart
 _SIDE = 8  # of what comes out of the second: 80 -> 19 -> 8
@@ -31,13 +31,13 @@ class ConvPolicy(Policy):
     needed_backend = "torch"
 
     def __init__(
-        self, W1: Array, W2: Array, xp: Namespace, W2_stay: Array | None = None, **others: Array
+        self, W1: Array, W2: Array, backend: Backend, W2_stay: Array | None = None, **others: Array
     ) -> None:
-        if (backend := backend_of(xp, W1)).name != self.needed_backend:
+        if backend.name != self.needed_backend:
             raise SettingError(
                 f"a convolutional policy is for the backend {self.needed_backend}, not {backend}"
             )
-        super().__init__(W1, W2, xp, W2_stay)
+        super().__init__(W1, W2, backend, W2_stay)
         self.parameters |= others
 
     @classmethod
@@ -55,14 +55,14 @@ class ConvPolicy(Policy):
                 W[:] = rng.standard_normal(W.shape) * math.sqrt(2 / math.prod(W.shape[1:]))
             elif name.startswith("W2"):
                 W[:] = rng.standard_normal(W.shape) / math.sqrt(hidden)
-        return cls(**{name: backend.asarray(W) for name, W in weights.items()}, xp=backend.xp)
+        return cls(**{name: backend.asarray(W) for name, W in weights.items()}, backend=backend)
 
     @classmethod
     def shapes(cls, hidden: int, pixels: int, *, may_stay: bool) -> dict[str, tuple[int, ...]]:
         """Return the shapes of all weights by name."""
         (many, size, _), (more, smaller, _) = FILTERS
         return {
-            "W1": (many, pixels // math.prod(PICTURE_SHAPE), size, size),
+            "W1": (many, pixels // PIXELS, size, size),
             "b1": (many,),
             "conv": (more, many, smaller, smaller),
             "b_conv": (more,),
@@ -75,7 +75,7 @@ class ConvPolicy(Policy):
     @property
     def pixels(self) -> int:
         """Pixels of a frame."""
-        return int(self.W1.shape[1]) * math.prod(PICTURE_SHAPE)
+        return int(self.W1.shape[1]) * PIXELS
 
     def _hidden(self, x: Array) -> Array:
         with torch.no_grad():

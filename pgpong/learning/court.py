@@ -3,17 +3,14 @@
 Arrays are weights whose columns are pixels: one or more pictures of `PICTURE_SHAPE`, one after the other.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pgpong.config import TrainConfig
 from pgpong.learning.backend import Array, Arrays, Namespace
-from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.policy import Policy
-from pgpong.pixels import PICTURE_SHAPE
+from pgpong.pixels import PICTURE_SHAPE, PIXELS
 
 
 def blur(W1: npt.NDArray[Any], width: float) -> npt.NDArray[Any]:
@@ -36,20 +33,6 @@ def learnt(network: Policy, mirror: bool) -> Arrays:
     return {name: W[:half, ...] for name, W in network.parameters.items()}
 
 
-def ascend(network: Policy, optimizer: Optimizer, gradients: Arrays, config: TrainConfig, sign: int) -> None:
-    """Take one step along the gradients by what is learnt, after W1 has shrunk; pairs stay pairs.
-
-    It shrinks beside the gradient, not by a term in it: I. Loshchilov and F. Hutter, "Decoupled Weight Decay
-    Regularization", arXiv:1711.05101.
-    """
-    parameters = learnt(network, config.mirror)
-    if config.weight_decay:
-        parameters["W1"] *= 1 - config.learning_rate * config.weight_decay
-    optimizer.step(parameters, gradients, config.learning_rate)
-    if config.mirror:
-        pair(network, sign)
-
-
 def pair(network: Policy, sign: int) -> None:
     """Make the second half of the hidden units mirror images of the first, in place.
 
@@ -68,7 +51,7 @@ def pair(network: Policy, sign: int) -> None:
 
 def is_paired(network: Policy, sign: int) -> bool:
     """Tell whether the second half of the hidden units are mirror images of the first, to the bit."""
-    if network.W2.shape[0] % 2 or network.W1.shape[1] % math.prod(PICTURE_SHAPE):
+    if network.W2.shape[0] % 2 or network.W1.shape[1] % PIXELS:
         return False
     paired = network.copy()
     pair(paired, sign)
@@ -79,7 +62,7 @@ def unfold(half: Policy, sign: int) -> Policy:
     """Make a mirrored network of the first half of its hidden units."""
     xp = half.xp
     twice = {name: xp.concat([W.T, W.T], axis=-1).T for name, W in half.parameters.items()}
-    network = Policy(**twice, xp=xp)
+    network = Policy(**twice, backend=half.backend)
     pair(network, sign)
     return network
 

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pgpong.config import TrainConfig
+from pgpong.learning.ascent import ascend
 from pgpong.learning.backend import Array, Arrays
-from pgpong.learning.court import ascend, fold
+from pgpong.learning.court import fold
 from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.pieces import add
 from pgpong.learning.policy import Policy

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pgpong.actions import DOWN, STAY, UP
-from pgpong.learning.backend import Array, Arrays, Backend, Namespace, backend_of
+from pgpong.learning.backend import NUMPY, Array, Arrays, Backend, Namespace
 from pgpong.learning.frames import Frames
 from pgpong.learning.pieces import Pieces
 
@@ -31,19 +31,19 @@ class Policy:
     With W2_stay (hidden,) it has a second logit, that of staying.
 
     `x` is a batch of frames (n, pixels), dense or as `see` returns them; everything is computed in the dtype
-    of W1. `xp` is the library whose arrays the weights are: numpy, or another of the array API standard.
+    of W1. The weights are arrays of `backend`.
     """
 
     kind = "two-layer ReLU"  # how a file names it
     needed_backend: str | None = None  # by its name, if it runs on no other
 
-    def __init__(self, W1: Array, W2: Array, xp: Namespace = np, W2_stay: Array | None = None) -> None:
+    def __init__(self, W1: Array, W2: Array, backend: Backend = NUMPY, W2_stay: Array | None = None) -> None:
         self.parameters: Arrays = {"W1": W1, "W2": W2}
         if W2_stay is not None:
             self.parameters["W2_stay"] = W2_stay
-        self.backend = backend_of(xp, W1)
-        self.xp = self.backend.xp
-        self.pieces = Pieces(self.backend)  # in which memory holds the steps of a minibatch
+        self.backend = backend
+        self.xp = backend.xp
+        self.pieces = Pieces(backend)  # in which memory holds the steps of a minibatch
 
     @classmethod
     def initialise(
@@ -59,8 +59,8 @@ class Policy:
         """Draw W1 ~ N(0, 1/fan_in), W2 and, if it may stay, W2_stay ~ N(0, 1/hidden), variances given.
 
         `fan_in` is the number of inputs of a hidden unit that are taken to be non-zero at once: `pixels`
-        in the 2016 recipe. Of a difference frame about 40 are; the recipe fast has more, for it shows the
-        current picture too, and its blurred weights do not cancel out.
+        in the 2016 recipe. Of a difference frame 28 are on average; the recipe fast has more, for it shows
+        the current picture too, and its blurred weights do not cancel out.
         """
         W1 = rng.standard_normal((hidden, pixels)) / math.sqrt(fan_in)
         W2 = rng.standard_normal(hidden) / math.sqrt(hidden)
@@ -73,14 +73,18 @@ class Policy:
     def copy(self) -> Self:
         """Return one with weights of its own."""
         weights = {name: self.xp.asarray(W, copy=True) for name, W in self.parameters.items()}
-        return type(self)(**weights, xp=self.xp)
+        return type(self)(**weights, backend=self.backend)
 
     def to(self, backend: Backend) -> Self:
-        """Return one with the same weights on another backend; on its own, itself."""
+        """Return one with weights of its own on another backend; on the same, itself."""
         if backend == self.backend:
             return self
-        weights = {name: backend.asarray(self.backend.to_numpy(W)) for name, W in self.parameters.items()}
-        return type(self)(**weights, xp=backend.xp)
+        # What is brought back from torch's CPU is its memory, and a training would change it here too.
+        weights = {
+            name: backend.asarray(self.backend.to_numpy(W).copy(order="K"))
+            for name, W in self.parameters.items()
+        }
+        return type(self)(**weights, backend=backend)
 
     def see(self, frames: Frames) -> Array:
         """Bring sparse frames (n, pixels) to where the weights are."""
@@ -148,7 +152,7 @@ class Policy:
 def log_probabilities(z: Array, s: Array | None = None, xp: Namespace = np) -> Array:
     """Return the logarithms of P(down), P(up) and, given the logits s of staying, P(stay): (n, 2 or 3).
 
-    They are finite for any finite logits.
+    They are finite for any logits whose differences are.
     """
     either = xp.logaddexp(z / 2, -z / 2)
     total = either if s is None else xp.logaddexp(either, s)

@@ -21,12 +21,13 @@ import numpy.typing as npt
 
 from pgpong.actions import DOWN, STAY, UP
 from pgpong.config import TrainConfig
+from pgpong.learning.ascent import ascend
 from pgpong.learning.backend import NUMPY, Array, Arrays, Backend, Namespace
 from pgpong.learning.batch import Batch
-from pgpong.learning.court import ascend, fold, learnt
+from pgpong.learning.court import fold
 from pgpong.learning.critic import Critic
 from pgpong.learning.finite import require_finite
-from pgpong.learning.optimizers import Adam, Optimizer, RMSProp
+from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.pieces import add
 from pgpong.learning.policy import Policy, entropy, log_probability, one_hot
 from pgpong.learning.returns import discounted_returns, generalised_advantages, standardise
@@ -44,14 +45,6 @@ class UpdateStats:
     W1_norm: float  # Euclidean, of the weights that the update left
     W2_norm: float
     explained: float | None = None  # share of its returns' variance that the critic foretold, at most 1
-
-
-def make_optimizer(policy: Policy, config: TrainConfig) -> Optimizer:
-    """Make the optimiser that `config` names, with its running means at zero."""
-    parameters = learnt(policy, config.mirror)
-    if config.optimizer == "adam":
-        return Adam(parameters, config.momentum, config.decay, config.epsilon, policy.xp)
-    return RMSProp(parameters, config.decay, config.epsilon, policy.xp)
 
 
 def worth(

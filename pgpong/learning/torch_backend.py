@@ -21,6 +21,12 @@ with warnings.catch_warnings():
 class TorchBackend(SparseBackend):
     """PyTorch; sparse frames travel as the places and values of their pixels."""
 
+    def asarray(self, array: npt.NDArray[Any], like: Array | None = None) -> Array:
+        """Bring an array of numpy's here; the dtype of `like` it has before, for mps has no float64."""
+        if like is not None:
+            array = array.astype(str(like.dtype).removeprefix("torch."), copy=False)
+        return super().asarray(array)
+
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Bring a tensor back to numpy."""
         return np.asarray(array.cpu())
@@ -35,7 +41,8 @@ class TorchBackend(SparseBackend):
     def is_out_of_memory(self, error: Exception) -> bool:
         """Tell whether an error says that memory did not suffice; on the CPU and mps only its words do."""
         words = ("out of memory", "not enough memory", "can't allocate memory")
-        return isinstance(error, RuntimeError) and any(said in str(error) for said in words)
+        said = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+        return said or super().is_out_of_memory(error)
 
     def wait(self) -> None:
         """Return when all that was begun on the device is done."""

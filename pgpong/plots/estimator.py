@@ -19,9 +19,10 @@ from pgpong.actions import DOWN, STAY, UP
 from pgpong.agent import Agent
 from pgpong.config import TrainConfig
 from pgpong.errors import SettingError
+from pgpong.learning.ascent import make_optimizer
 from pgpong.learning.batch import Batch
 from pgpong.learning.policy import Policy, log_probability
-from pgpong.learning.policy_gradient import advantages, make_optimizer, update, worth
+from pgpong.learning.policy_gradient import advantages, update, worth
 from pgpong.plots import style
 from pgpong.plots.subjects import AnyAgent, call_agent, take_agent
 

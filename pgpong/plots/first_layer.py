@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pgpong.agent import Agent
-from pgpong.envs.preprocess import PIXELS
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
+from pgpong.pixels import PIXELS
 from pgpong.plots import style
 from pgpong.plots.neurons import (
     Neurons,

@@ -13,11 +13,11 @@ from matplotlib.image import AxesImage
 from pgpong.actions import DOWN, STAY, UP
 from pgpong.agent import Agent
 from pgpong.config import TrainConfig
-from pgpong.envs.preprocess import PICTURE_SHAPE, PIXELS
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.returns import discounted_returns, standardise
+from pgpong.pixels import PICTURE_SHAPE, PIXELS
 from pgpong.plots import style
 from pgpong.plots.first_layer import filter_pictures, seamed, to_grey
 from pgpong.plots.neurons import pictures_of, play_rallies

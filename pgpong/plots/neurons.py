@@ -10,9 +10,9 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from pgpong.agent import Agent
-from pgpong.envs.preprocess import PICTURE_SHAPE, PIXELS
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
+from pgpong.pixels import PICTURE_SHAPE, PIXELS
 from pgpong.rollout import Rollout
 
 Floats = npt.NDArray[np.float64]

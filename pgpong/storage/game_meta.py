@@ -1,4 +1,4 @@
-"""A game's settings as flat metadata: what agents' and replays' files say of where they belong."""
+"""What agents' and replays' files both say, as flat metadata: their game, and how they came about."""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +7,13 @@ from pgpong.envs.game import Game, find_game
 from pgpong.errors import FileFormatError, SettingError
 from pgpong.storage.arrays import Meta
 
+PROVENANCE = "provenance."  # keys that begin so are free: how an agent or a replay came about
 GAME_KEYS = {"env": str, "frameskip_low": int, "frameskip_high": int, "sticky": float, "max_frames": int}
 
 
 def pack_game(game: Game) -> Meta:
     """Return a game's settings; a fixed frameskip n is the range from n to n + 1, which is excluded."""
-    skip = game.frameskip
-    low, high = (skip, skip + 1) if isinstance(skip, int) else skip
+    low, high = game.skip_range
     return {
         "env": game.id,
         "frameskip_low": low,
@@ -34,13 +34,11 @@ def unpack_game(path: Path, meta: Meta) -> Game:
         raise FileFormatError(f"{path}: the settings of its game are not whole")
     env, low, high, sticky, max_frames = values
     try:
-        game = find_game(env, low if high == low + 1 else (low, high), sticky)
+        game = find_game(env, (low, high), sticky)
     except SettingError as error:
         raise FileFormatError(f"{path}: {error}") from error
     if game.max_frames != max_frames:
         raise FileFormatError(
             f"{path}: episodes end after {max_frames} frames, in {env} after {game.max_frames}"
         )
-    if not low < high:
-        raise FileFormatError(f"{path}: no step takes {low} to {high - 1} frames")
     return game

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pgpong.envs.preprocess import PIXELS
 from pgpong.errors import FileFormatError
+from pgpong.pixels import PIXELS
 
 MOST_STEPS = 1_000  # a pickle of two arrays takes about 150
 

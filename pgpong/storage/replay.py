@@ -16,13 +16,12 @@ from pgpong.envs.game import Game
 from pgpong.errors import FileFormatError
 from pgpong.storage.arrays import Meta, read_arrays, write_arrays
 from pgpong.storage.files import reporting
-from pgpong.storage.game_meta import GAME_KEYS, pack_game, unpack_game
+from pgpong.storage.game_meta import GAME_KEYS, PROVENANCE, pack_game, unpack_game
 
 FORMAT = "pgpong replay 1"
 SUFFIX = ".replay"
 
 _KEYS = {"format": str, "seed": int, "steps": int, "score": int, "screen": int, "ale_py": str}
-_PROVENANCE = "provenance."
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Replay:
             "screen": self.screen,
             "ale_py": self.ale_py,
             **pack_game(self.game),
-            **{f"{_PROVENANCE}{key}": value for key, value in self.provenance.items()},
+            **{f"{PROVENANCE}{key}": value for key, value in self.provenance.items()},
         }
         write_arrays(Path(path), meta, {"actions": _pack(self.actions)})
 
@@ -67,7 +66,7 @@ class Replay:
         if meta.get("format") != FORMAT:
             raise FileFormatError(f"{path} is not a replay of a format this version knows ({FORMAT!r})")
         values: list[Any] = [meta.get(key) for key in _KEYS]
-        unknown = [k for k in meta if k not in {**_KEYS, **GAME_KEYS} and not k.startswith(_PROVENANCE)]
+        unknown = [k for k in meta if k not in {**_KEYS, **GAME_KEYS} and not k.startswith(PROVENANCE)]
         actions = arrays.get("actions", np.empty(0))
         if (
             unknown
@@ -81,7 +80,7 @@ class Replay:
         ):
             raise FileFormatError(f"{path} is not a whole replay")
         _, seed, steps, score, screen, ale_py = values
-        provenance = {k.removeprefix(_PROVENANCE): v for k, v in meta.items() if k.startswith(_PROVENANCE)}
+        provenance = {k.removeprefix(PROVENANCE): v for k, v in meta.items() if k.startswith(PROVENANCE)}
         return cls(unpack_game(path, meta), seed, _unpack(actions)[:steps], score, screen, ale_py, provenance)
 
 

@@ -16,17 +16,10 @@ from pgpong.actions import STAY, UP
 from pgpong.agent import Agent
 from pgpong.envs.emulator import Emulator
 from pgpong.envs.game import EMULATOR_ACTIONS, Game
-from pgpong.envs.preprocess import (
-    BACKGROUND_COLOURS,
-    PICTURE_SHAPE,
-    SCREEN_SHAPE,
-    difference_frame,
-    observation,
-    picture,
-)
+from pgpong.envs.preprocess import BACKGROUND_COLOURS, SCREEN_SHAPE, difference_frame, observation, picture
 from pgpong.errors import RunError
 from pgpong.learning.policy import sample
-from pgpong.pixels import checksum
+from pgpong.pixels import PICTURE_SHAPE, checksum
 from pgpong.storage.replay import Replay
 
 FRAMES_PER_SECOND = 60  # of the game's own time

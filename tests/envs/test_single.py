@@ -121,8 +121,17 @@ def test_an_id_that_is_not_pong_is_named_with_those_that_are(env_id):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"frameskip": 0}, {"sticky": 1.0}, {"sticky": -0.1}, {"frameskip": (0, 2)}]
+    "settings",
+    [
+        {"sticky": 1.0},
+        {"sticky": -0.1},
+        *({"frameskip": skip} for skip in (0, (0, 2), (3, 3), (5, 2), 200_000, (2, 200_000))),
+    ],
 )
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(SettingError, match="expected a"):
         pgpong.make(**settings)
+
+
+def test_a_range_of_one_frameskip_is_that_frameskip():
+    assert pgpong.find_game("ALE/Pong-v5", frameskip=(2, 3)) == pgpong.find_game("ALE/Pong-v5", frameskip=2)

@@ -11,15 +11,16 @@ from scipy.sparse import csr_array
 from pgpong.agent import Agent
 from pgpong.config import from_recipe
 from pgpong.envs.game import find_game
-from pgpong.envs.preprocess import PIXELS
 from pgpong.errors import SettingError
 from pgpong.fastest import find_fastest, installed, seconds_a_batch
+from pgpong.learning.ascent import make_optimizer
 from pgpong.learning.backend import BACKENDS, NUMPY, Backend, find_backend
 from pgpong.learning.batch import Batch
 from pgpong.learning.court import pair
 from pgpong.learning.critic import Critic
 from pgpong.learning.policy import Policy
-from pgpong.learning.policy_gradient import make_optimizer, update
+from pgpong.learning.policy_gradient import update
+from pgpong.pixels import PIXELS
 from pgpong.state import new_state
 from pgpong.storage.checkpoint import load_checkpoint, save_checkpoint
 from pgpong.training import train
@@ -112,6 +113,28 @@ class Case:
         stats = update(policy, optimizer, self.batch, self.config, rng, critic)
         weights = policy.parameters | {f"critic's {name}": W for name, W in network.parameters.items()}
         return {name: backend.to_numpy(W) for name, W in weights.items()}, stats
+
+
+def test_an_update_in_float32_asks_for_no_float64(monkeypatch):
+    """A device like mps has none."""
+    backend = found("torch", "cpu")
+    bring = type(backend)._bring
+
+    def without_float64(self, array):
+        assert array.dtype != np.float64
+        return bring(self, array)
+
+    monkeypatch.setattr(type(backend), "_bring", without_float64)
+    for seed in range(10):
+        Case(seed, "float32").updated(backend)
+
+
+def test_a_policy_brought_to_another_backend_has_weights_of_its_own():
+    there = Case(0, "float32").policy.to(found("torch", "cpu"))
+    back = there.to(NUMPY)
+    before = back.W1.copy()
+    there.W1[...] += 1
+    assert (before == back.W1).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -6,12 +6,13 @@ import pytest
 from pgpong.agent import Agent
 from pgpong.config import from_recipe
 from pgpong.envs.game import find_game
-from pgpong.envs.preprocess import PIXELS
-from pgpong.errors import SettingError
+from pgpong.errors import FileFormatError, SettingError
 from pgpong.fastest import random_batch
 from pgpong.learning.backend import NUMPY, find_backend
 from pgpong.learning.policy_gradient import update
+from pgpong.pixels import PIXELS
 from pgpong.state import new_state
+from pgpong.storage.arrays import write_arrays
 from pgpong.storage.checkpoint import load_checkpoint, save_checkpoint
 from pgpong.training import train
 
@@ -41,7 +42,7 @@ def conv_policy(may_stay=True, pictures=2, seed=1):
 
 def in_float64(policy):
     weights = {name: W.double() for name, W in policy.parameters.items()}
-    return type(policy)(**weights, xp=policy.xp)
+    return type(policy)(**weights, backend=policy.backend)
 
 
 def convolve(pictures, W, b, stride):
@@ -128,6 +129,14 @@ def test_it_learns_from_a_batch():
     first = up()
     update(policy, state.optimizer, batch, config, np.random.default_rng(1))
     assert up() > first + 0.02
+
+
+def test_a_file_that_calls_it_mirrored_is_refused(tmp_path):
+    meta, arrays = new_state(SMALL, GAME, TORCH).agent.pack()
+    meta["network"] = f"convolutional ReLU 12800-{2 * SMALL.hidden}-2, mirrored"
+    write_arrays(tmp_path / "a.npz", meta, arrays)
+    with pytest.raises(FileFormatError, match="was made for network"):
+        Agent.load(tmp_path / "a.npz")
 
 
 def test_without_torch_it_is_refused_in_one_line(tmp_path, monkeypatch):

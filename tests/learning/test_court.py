@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from pgpong.config import from_recipe
-from pgpong.learning.court import ascend, blur, fold, learnt, pair
+from pgpong.learning.ascent import ascend, make_optimizer
+from pgpong.learning.court import blur, fold, learnt, pair
 from pgpong.learning.policy import Policy
-from pgpong.learning.policy_gradient import make_optimizer, update
+from pgpong.learning.policy_gradient import update
 from tests.learning.test_policy_gradient import make_batch
 
 PIXELS = 6400

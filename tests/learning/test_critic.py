@@ -9,13 +9,13 @@ from scipy.sparse import csr_array
 from pgpong.config import from_recipe
 from pgpong.envs.game import find_game
 from pgpong.errors import NonFiniteError
+from pgpong.learning.ascent import make_optimizer
 from pgpong.learning.court import pair
 from pgpong.learning.critic import Critic
 from pgpong.learning.policy import Policy
 from pgpong.learning.policy_gradient import (
     advantages,
     explained_variance,
-    make_optimizer,
     update,
     worth,
 )

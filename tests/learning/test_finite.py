@@ -5,11 +5,12 @@ import pytest
 
 from pgpong.config import from_recipe
 from pgpong.errors import NonFiniteError
+from pgpong.learning.ascent import make_optimizer
 from pgpong.learning.batch import Batch
 from pgpong.learning.finite import require_finite
 from pgpong.learning.frames import sparse_frames
 from pgpong.learning.policy import Policy
-from pgpong.learning.policy_gradient import make_optimizer, update
+from pgpong.learning.policy_gradient import update
 
 CONFIG = from_recipe("fast", hidden=5, mirror=False)
 

@@ -14,7 +14,7 @@ from pgpong.learning.backend import NUMPY
 from pgpong.learning.pieces import Pieces
 from pgpong.state import new_state
 from pgpong.training import train
-from tests.learning.test_backend import SMALL, TOLERANCE, Case, far_apart
+from tests.learning.test_backend import SMALL, TOLERANCE, Case, far_apart, found
 
 # An update whose minibatch needs 26 MB for the hidden units alone, and some times that on the way back;
 # then the same one with 70 MB to be had.
@@ -73,9 +73,14 @@ def test_what_fits_in_no_way_is_named():
     message = "numpy on cpu has too little memory: try fewer --hidden units"
     with pytest.raises(SettingError, match=message), NUMPY.naming_memory():
         Pieces(NUMPY).do(Scarce(0), np.add, np.arange(10))
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch cpu"])
+def test_a_network_that_fits_in_no_memory_is_named(name):
+    backend = NUMPY if name == "numpy" else found(*name.split())
     config = from_recipe(hidden=20_000_000)  # terabytes
-    with pytest.raises(SettingError, match=message):
-        new_state(config, find_game(config.env))
+    with pytest.raises(SettingError, match=f"{backend} has too little memory: try fewer --hidden units"):
+        new_state(config, find_game(config.env), backend)
 
 
 def test_other_errors_are_not_taken_for_it():

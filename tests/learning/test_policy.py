@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from pgpong.learning.backend import Backend
 from pgpong.learning.policy import (
     Policy,
     entropy,
@@ -122,7 +123,8 @@ def test_gradient_equals_autograd(may_stay):
 def test_runs_on_any_namespace_of_the_array_api_standard(may_stay):
     xp = pytest.importorskip("array_api_strict")
     reference, x = random_policy(may_stay=may_stay), random_frames()
-    policy = Policy(**{name: xp.asarray(W.copy()) for name, W in reference.parameters.items()}, xp=xp)
+    there = {name: xp.asarray(W.copy()) for name, W in reference.parameters.items()}
+    policy = Policy(**there, backend=Backend("array_api_strict", xp, "cpu"))
     h, z = policy.forward(xp.asarray(x))
     h0, z0 = reference.forward(x)
     np.testing.assert_allclose(np.asarray(z), z0, rtol=1e-12)

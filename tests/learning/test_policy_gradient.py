@@ -8,10 +8,11 @@ from scipy.sparse import csr_array
 
 from pgpong.config import from_recipe
 from pgpong.errors import NonFiniteError
+from pgpong.learning.ascent import make_optimizer
 from pgpong.learning.batch import Batch
 from pgpong.learning.optimizers import RMSProp
 from pgpong.learning.policy import Policy, log_probabilities, log_probability, sample
-from pgpong.learning.policy_gradient import by_logits, make_optimizer, norm_of, surrogate, update
+from pgpong.learning.policy_gradient import by_logits, norm_of, surrogate, update
 
 
 def make_batch(n=60, pixels=24, seed=0, policy=None):
@@ -216,13 +217,13 @@ def test_equal_returns_move_nothing():
 
 
 @pytest.mark.parametrize("recipe", ["fast", "karpathy"])
-def test_a_non_finite_gradient_is_refused_and_changes_nothing(recipe):
+def test_a_non_finite_logit_is_refused_and_changes_nothing(recipe):
     policy = make_policy()
     batch = make_batch(policy=policy)
     policy.W2[0] = np.nan
     before = policy.W1.copy()
     config = from_recipe(recipe)
-    with pytest.raises(NonFiniteError, match="--learning-rate"):
+    with pytest.raises(NonFiniteError, match="a logit is not finite"):
         update(policy, make_optimizer(policy, config), batch, config, np.random.default_rng(0))
     assert (before == policy.W1).all()
 

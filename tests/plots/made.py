@@ -7,8 +7,8 @@ import numpy as np
 from pgpong.agent import Agent
 from pgpong.config import from_recipe
 from pgpong.envs.game import find_game
-from pgpong.envs.preprocess import PIXELS
 from pgpong.learning.policy import Policy
+from pgpong.pixels import PIXELS
 from pgpong.storage.run import Run
 
 

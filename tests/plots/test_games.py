@@ -6,9 +6,10 @@ from scipy.sparse import csr_array
 
 from pgpong.envs.emulator import Emulator
 from pgpong.envs.game import EMULATOR_ACTIONS, find_game
-from pgpong.envs.preprocess import BACKGROUND_COLOURS, PICTURE_SHAPE, SCREEN_SHAPE, difference_frame, picture
+from pgpong.envs.preprocess import BACKGROUND_COLOURS, SCREEN_SHAPE, difference_frame, picture
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
+from pgpong.pixels import PICTURE_SHAPE
 from pgpong.plots.games import OPPONENT, PLAYER, occupancy, play_rally, restore_pictures
 from tests.plots.made import make_agent
 
