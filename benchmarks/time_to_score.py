@@ -1,6 +1,6 @@
 """When did runs first reach a mean score over their last games? Reads the runs' own files.
 
-    python benchmarks/time_to_score.py --score -10 --games 50 runs/fast-seed1 runs/fast-seed2 runs/fast-seed3
+    python benchmarks/time_to_score.py --score 0 runs/reference/fast-seed?
 
 Minutes are of training: playing, learning and the evaluations on the way, without the start of the emulators.
 """
@@ -28,8 +28,8 @@ def first_reached(run, score, games):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--score", type=float, default=-10)
-    parser.add_argument("--games", type=int, default=50)
+    parser.add_argument("--score", type=float, default=0)
+    parser.add_argument("--games", type=int, default=100)
     arguments = parser.parse_args()
     for folder in arguments.runs:
         run = find_run(str(folder))
