@@ -40,7 +40,6 @@ def _describe(kind: Any) -> str:
 
 
 _MAY_BE_INFINITE = ("clip", "max_kl", "max_grad_norm")
-_SEED_BOUND = 2**63
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class TrainConfig:
         None, "chance that a frame repeats the action [default: the id's own]", low=0
     )
     num_envs: int = _setting(64, "games played at once", low=1)
-    num_workers: int = _setting(0, "processes that play; 0: one a core", low=0)
+    num_workers: int = _setting(0, "processes that play, two at least from 32 games on; 0: one a core", low=0)
 
     # What the agent sees and does
     current: bool = _setting(True, "the current picture beside the difference frame")
@@ -143,8 +142,9 @@ class TrainConfig:
                 raise SettingError(f"{setting.name}: expected {bound}, got {value:g}")
             if value == math.inf and setting.name not in _MAY_BE_INFINITE:
                 raise SettingError(f"{setting.name}: expected a finite number, got inf")
-        if self.seed >= _SEED_BOUND:
-            raise SettingError(f"seed: expected less than 2^63, got {self.seed}")
+        for name, bits in (("seed", 63), ("hidden", 31)):
+            if getattr(self, name) >= 2**bits:
+                raise SettingError(f"{name}: expected less than 2^{bits}, got {getattr(self, name)}")
         for name in ("gamma", "gae_lambda", "anneal_to"):
             if not getattr(self, name) <= 1:
                 raise SettingError(f"{name}: expected 0 to 1, got {getattr(self, name):g}")
@@ -159,7 +159,8 @@ class TrainConfig:
             raise SettingError(f"mirror: expected an even number of hidden units, got {self.hidden}")
         if self.batch_episodes % self.num_envs:
             raise SettingError(
-                f"batch_episodes: expected a multiple of the {self.num_envs} games, got {self.batch_episodes}"
+                f"batch_episodes: expected a multiple of num_envs, the {self.num_envs} games at once, "
+                f"got {self.batch_episodes}"
             )
 
     @property
@@ -245,6 +246,22 @@ CONVOLUTIONAL: dict[str, dict[str, Any]] = {
     "fast": {"mirror": False, "blur": 0.0, "learning_rate": 5e-4},
     "karpathy": {},
 }
+
+
+def dashed(name: str) -> str:
+    """Write a setting's name as a flag's."""
+    return name.replace("_", "-")
+
+
+def as_flag(name: str, value: Any) -> str:
+    """Write a setting and its value as one argument of `pgpong train`.
+
+    >>> as_flag("num_envs", 8), as_flag("mirror", False)
+    ('--num-envs=8', '--no-mirror')
+    """
+    if isinstance(value, bool):
+        return f"--{'' if value else 'no-'}{dashed(name)}"
+    return f"--{dashed(name)}={value}"
 
 
 def from_recipe(recipe: str = "fast", **settings: Any) -> TrainConfig:

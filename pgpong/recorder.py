@@ -5,10 +5,11 @@ the lines before it are durable, and older ones are deleted after it has been re
 """
 
 import math
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
@@ -16,9 +17,11 @@ from typing import Any, Self
 import numpy as np
 
 from pgpong.agent import Agent
-from pgpong.config import TrainConfig
+from pgpong.config import TrainConfig, as_flag, from_recipe
+from pgpong.envs.game import find_game
 from pgpong.errors import FileFormatError
 from pgpong.evaluation import Evaluation
+from pgpong.learning.backend import NUMPY, Backend
 from pgpong.machine import git_commit, machine, versions
 from pgpong.rollout import Episode
 from pgpong.state import Progress, TrainingState
@@ -34,9 +37,8 @@ from pgpong.training import Candidate, Record, evaluate_state
 class Recorder:
     """Keeps a run folder in step with its training; a context manager that saves when it is left.
 
-    Left by an exception it saves nothing, and the last good checkpoint stays. `repeat` is the command that
-    makes a run like this one up to the update that it is given; `tell` gets a line for each evaluation, and
-    where something that a crash left behind was put right.
+    Left by an exception it saves nothing, and the last good checkpoint stays. `tell` gets a line for each
+    evaluation, and where something that a crash left behind was put right.
     """
 
     def __init__(
@@ -45,14 +47,12 @@ class Recorder:
         config: TrainConfig,
         state: TrainingState,
         command: list[str],
-        repeat: Callable[[int], str] = lambda update: "",
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.run = run
         self.config = config
         self.state = state
         self.ending = "crashed"  # what run.json says unless something better comes
-        self._repeat = repeat
         self._tell = tell
         backend = state.agent.policy.backend
         self._session = {
@@ -199,7 +199,7 @@ class Recorder:
         """Keep this session's entry in run.json up to date, and how to make this run again."""
         before = self._provenance.get("sessions")
         sessions = [*(before if isinstance(before, list) else []), self._session]
-        repeat = self._repeat(self.state.progress.update)
+        repeat = repeat_command(self.config, self.state.agent.policy.backend, self.state.progress.update)
         self.run.write_provenance({**self._provenance, "repeat": repeat, "sessions": sessions})
 
     def _best_so_far(self) -> float:
@@ -211,6 +211,23 @@ class Recorder:
             self._tell(f"{error}: the next best agent will take its place")
             return -math.inf
         return score if isinstance(score, float) else -math.inf
+
+
+def repeat_command(config: TrainConfig, backend: Backend, updates: int) -> str:
+    """Write the command that makes the same run up to an update, with all that is not the recipe's own."""
+    game = find_game(config.env)
+    recipe = replace(
+        from_recipe(config.recipe, policy=config.policy), frameskip=game.frameskip, sticky=game.sticky
+    )
+    changed = [as_flag("policy", config.policy)] if config.policy != TrainConfig.policy else []
+    changed += [
+        as_flag(setting.name, value)
+        for setting in fields(config)
+        if (value := getattr(config, setting.name)) != getattr(recipe, setting.name)
+    ]
+    if backend is not NUMPY:
+        changed += [as_flag("backend", backend.name), as_flag("device", backend.device)]
+    return shlex.join(["pgpong", "train", f"--recipe={config.recipe}", *changed, f"--updates={updates}"])
 
 
 def episode_line(number: int, update: int, episode: Episode) -> dict[str, Any]:

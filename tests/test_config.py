@@ -66,7 +66,7 @@ def test_settings_survive_their_file(recipe, tmp_path):
         ({"num_envs": 0}, "num_envs: expected 1 or more"),
         ({"optimizer": "sgd"}, "optimizer: expected adam or rmsprop, got 'sgd'"),
         ({"batch_steps": 0}, "either batch_steps or batch_episodes"),
-        ({"batch_steps": 0, "batch_episodes": 5}, "multiple of the"),
+        ({"batch_steps": 0, "batch_episodes": 5}, "multiple of num_envs, the"),
         ({"hidden": 7, "mirror": True}, "mirror: expected an even number of hidden units, got 7"),
         ({"mirror": 1}, "mirror: expected true or false, got 1"),
         ({"anneal_to": 1.5}, "anneal_to: expected 0 to 1, got 1.5"),

@@ -28,6 +28,7 @@ EXTRAS = {
     "notebooks": "jupyterlab",
     "torch": "torch",
     "cupy": "cupy",
+    "bench": "stable_baselines3",
 }
 SPACE_WANTED = 500 * 2**20  # bytes: an overnight run with its kept agents
 

@@ -10,6 +10,7 @@ from pgpong.agent import Agent
 from pgpong.commands.options import backend_options, take_backend
 from pgpong.evaluation import ENOUGH, GAMES_AT_ONCE, Evaluation, evaluate
 from pgpong.fastest import seconds_a_step
+from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.replay import Shelf
 from pgpong.storage.run import find_agent, run_of
 
@@ -23,7 +24,13 @@ from pgpong.storage.run import find_agent, run_of
     show_default=True,
     help="games to play, each way",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of the first game")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, FIRST_VALIDATION_SEED - 1),
+    default=0,
+    show_default=True,
+    help="of the first game",
+)
 @click.option("--sampled", is_flag=True, help="only with actions sampled from the policy")
 @click.option("--greedy", is_flag=True, help="only with the likeliest action each time")
 @click.option("--replays", type=click.Path(path_type=Path), help="keep best, worst, latest here [the run's]")

@@ -1,5 +1,6 @@
 """Command-line options that several verbs share; one for each field of `TrainConfig`."""
 
+import math
 import types
 from collections.abc import Callable
 from dataclasses import Field, fields
@@ -8,18 +9,25 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from pgpong.config import RECIPES, TrainConfig
+from pgpong.config import RECIPES, TrainConfig, dashed
 from pgpong.errors import SettingError
 from pgpong.fastest import find_fastest
 from pgpong.learning.backend import BACKENDS, Backend, find_backend
+from pgpong.stopping import StopConditions
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+tensorboard_option = click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="write scalars, settings and filters for TensorBoard, into the run's folder",
+)
 
 
 def config_options(command: F) -> F:
     """Add a flag for every setting; those not given are None, and the recipe decides."""
     for setting in reversed(fields(TrainConfig)):
-        name = _dashed(setting.name)
+        name = dashed(setting.name)
         spelling = f"--{name}/--no-{name}" if setting.type is bool else f"--{name}"
         option = click.option(spelling, setting.name, type=_type(setting), default=None, help=_help(setting))
         command = option(command)
@@ -53,6 +61,11 @@ def take_backend(
     return find_fastest(seconds, device, tell) if name == "auto" else find_backend(name or usual, device)
 
 
+def usual_backend(config: TrainConfig) -> str | None:
+    """Name the backend that a network needs where no other is asked for; None if any will do."""
+    return "torch" if config.policy == "conv" else None
+
+
 def stop_options(command: F) -> F:
     """Add the stop conditions."""
     for name, kind, text in reversed(
@@ -68,6 +81,31 @@ def stop_options(command: F) -> F:
     return command
 
 
+def take_stop_conditions(options: dict[str, Any]) -> StopConditions:
+    """Take the stop conditions out of parsed options."""
+    hours, minutes = options.pop("hours"), options.pop("minutes")
+    given = [m for m in (minutes, None if hours is None else 60 * hours) if m is not None]
+    if any(math.isnan(number) for number in (*given, options["until"] or 0)):
+        raise SettingError("--hours, --minutes and --until: expected a number, got nan")
+    return StopConditions(
+        episodes=options.pop("episodes"),
+        updates=options.pop("updates"),
+        minutes=min(given, default=None),
+        until=options.pop("until"),
+    )
+
+
+def refuse(why: str, **options: object) -> None:
+    """Refuse options that mean nothing here, and say why.
+
+    Raises:
+        SettingError: one was given.
+    """
+    for name, value in options.items():
+        if value is not None and value is not False:  # a seed may be 0
+            raise SettingError(f"--{name}: {why}, leave it out")
+
+
 def check_folder(out: Path) -> None:
     """Check, before the work, that the folder of a file to be written is there.
 
@@ -76,21 +114,6 @@ def check_folder(out: Path) -> None:
     """
     if not out.parent.is_dir():
         raise SettingError(f"--out: there is no folder {out.parent}")
-
-
-def as_flag(name: str, value: Any) -> str:
-    """Write a setting and its value as one argument.
-
-    >>> as_flag("num_envs", 8), as_flag("mirror", False)
-    ('--num-envs=8', '--no-mirror')
-    """
-    if isinstance(value, bool):
-        return f"--{'' if value else 'no-'}{_dashed(name)}"
-    return f"--{_dashed(name)}={value}"
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def _type(setting: Field[Any]) -> Any:

@@ -202,9 +202,9 @@ def _write(out: Path | None, home: Path | None, name: str, draw: Callable[[], Fi
     """Draw a figure and write it: where the user wants it, or into the run's plots/, or here."""
     if out is None:
         out = (home / "plots" if home else Path()) / f"{name}.png"
-    check_format(out)  # before the work
-    if out.parent.name != "plots":
+    else:
         check_folder(out)
+    check_format(out)  # before the work
     figure = draw()
     with reporting(f"cannot make {out.parent}"):
         out.parent.mkdir(exist_ok=True)

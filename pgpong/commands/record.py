@@ -4,38 +4,32 @@ import os
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.status import Status
 
-from pgpong.agent import Agent
-from pgpong.commands.options import check_folder
-from pgpong.errors import SettingError
+from pgpong.commands.options import check_folder, refuse
 from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.files import reporting
 from pgpong.storage.replay import Replay
-from pgpong.storage.run import Run, find_agent, find_run, run_of, spread
+from pgpong.storage.run import Run, find_agent, find_run, run_of
 from pgpong.viewing.film import (
-    CARD,
     Look,
     Picture,
-    agent_pictures,
     can_write_mp4,
-    card_pictures,
     check_target,
     excerpt,
+    games_pictures,
     replay_pictures,
     write_film,
 )
+from pgpong.viewing.growth import growth_pictures
 from pgpong.viewing.playback import FRAMES_PER_SECOND
 from pgpong.viewing.progress import clock
-from pgpong.viewing.sources import call, load_subject
+from pgpong.viewing.sources import load_subject
 
-GROWTH_SECONDS = 60  # of a growth film, about
-SHORTEST, LONGEST = 4.0, 20.0  # seconds of each agent in it
 _UPDATE_EVERY = 30  # pictures, of the progress line
 
 
@@ -82,16 +76,15 @@ def command(
     look = Look(scale=scale, overlay=overlay)
     filmed: Run | None
     if growth:
-        _refuse("growth shows one game of each agent", episodes=episodes)
+        refuse("growth shows one game of each agent", episodes=episodes)
         run = find_run(agent or None)
-        kept = run.kept_agents
         filmed, name = run, "growth"
-        pictures = growth_pictures(run, kept, look, seed or 0, greedy=greedy, seconds=seconds)
+        pictures = growth_pictures(run, look, seed or 0, greedy=greedy, seconds=seconds)
     else:
         title, subject = load_subject(agent)
         look = replace(look, title=title)
         if isinstance(subject, Replay):
-            _refuse("a replay is one game as it was", episodes=episodes, seed=seed, greedy=greedy)
+            refuse("a replay is one game as it was", episodes=episodes, seed=seed, greedy=greedy)
             filmed, name = run_of(Path(agent)), Path(agent).stem
             pictures = excerpt(replay_pictures(subject, look), seconds)
         else:
@@ -103,65 +96,17 @@ def command(
     if out is None:
         folder = filmed.folder / "films" if filmed else Path()
         out = folder / (name + (".mp4" if can_write_mp4() else ".gif"))
-    elif out.parent.name != "films":
+    else:
         check_folder(out)
     check_target(out, overwrite)
     length = write(out, pictures, overwrite)
     click.echo(f"{out}: {clock(length)}, {os.path.getsize(out) / 1e6:.1f} MB")
 
 
-def games_pictures(
-    agent: Agent, seeds: range, look: Look, *, greedy: bool, seconds: float | None
-) -> Iterator[Picture]:
-    """Film the games of the seeds, behind title cards if they are several."""
-    for number, seed in enumerate(seeds, start=1):
-        if len(seeds) > 1:
-            which = f"game {number} of {len(seeds)} · seed {seed}"
-            yield from card_pictures(look, agent.game, look.title, which, str(agent.game))
-        yield from excerpt(agent_pictures(agent, seed, look, greedy=greedy), seconds)
-
-
-def growth_pictures(
-    run: Run, kept: list[Path], look: Look, seed: int, *, greedy: bool, seconds: float | None
-) -> Iterator[Picture]:
-    """Film a game's beginning as the kept agents, the best and the latest of a run play it."""
-    card = CARD / FRAMES_PER_SECOND
-    chosen = spread(kept, max(1, round(GROWTH_SECONDS / ((seconds or SHORTEST) + card)) - 2))
-    each = seconds or min(LONGEST, max(SHORTEST, GROWTH_SECONDS / (len(chosen) + 2) - card))
-    seen = set()
-    for path in chain(chosen, _last_agents(run)):
-        agent = Agent.load(path)
-        update = agent.provenance.get("update")
-        if update is not None and update in seen:  # the best is often a kept one, and the latest the best
-            continue
-        seen.add(update)
-        title, score = _state_of(agent, path)
-        yield from card_pictures(look, agent.game, title, score, f"{run.name} · {agent.game}")
-        captioned = replace(look, title=title, detail=f"{score} · ", caption=True)
-        yield from excerpt(agent_pictures(agent, seed, captioned, greedy=greedy), each)
-
-
-def _last_agents(run: Run) -> Iterator[Path]:
-    """Name the best and the latest agent, each when it is its turn: a training replaces them meanwhile."""
-    if run.best.is_file():
-        yield run.best
-    if (latest := run.latest).is_file():
-        yield latest
-
-
-def _state_of(agent: Agent, path: Path) -> tuple[str, str]:
-    """Say how far an agent had come: its episodes, its score."""
-    episode, score = (agent.provenance.get(key) for key in ("episode", "score_mean"))
-    title = f"episode {episode:,}" if isinstance(episode, int) else call(path)
-    if not path.stem.startswith("episode"):
-        title += f" · {path.stem.partition('-')[0].replace('update', 'latest')}"
-    return title, f"mean score {score:+.1f}" if isinstance(score, int | float) else "no game finished yet"
-
-
 def write(out: Path, pictures: Iterator[Picture], overwrite: bool) -> float:
     """Write the film, with a line of progress if somebody watches; return its seconds."""
     console = Console(stderr=True)
-    made = not out.parent.exists() and out.parent.name == "films"
+    made = not out.parent.exists()  # films/, then
     if made:
         with reporting(f"cannot make {out.parent}"):
             out.parent.mkdir()
@@ -185,9 +130,3 @@ def told(pictures: Iterator[Picture], status: Status, name: str) -> Iterator[Pic
             status.update(f"recording {name}: {clock(frames / FRAMES_PER_SECOND)}")
         frames += picture.frames
         yield picture
-
-
-def _refuse(why: str, **options: object) -> None:
-    for name, value in options.items():
-        if value is not None and value is not False:  # a seed may be 0
-            raise SettingError(f"--{name}: {why}, leave it out")

@@ -6,10 +6,17 @@ from typing import Any
 import click
 from rich.console import Console
 
-from pgpong.commands.options import backend_options, stop_options, take_backend
-from pgpong.commands.train import run_training, say, take_stop_conditions, tensorboard_option, usual_backend
+from pgpong.commands.options import (
+    backend_options,
+    stop_options,
+    take_backend,
+    take_stop_conditions,
+    tensorboard_option,
+    usual_backend,
+)
 from pgpong.envs.game import find_game
 from pgpong.fastest import seconds_a_batch
+from pgpong.session import run_training, say
 from pgpong.state import new_state
 from pgpong.stopping import Signals
 from pgpong.storage.checkpoint import load_newest
@@ -45,4 +52,4 @@ def command(run: str | None, tensorboard: bool, **options: Any) -> int:
         else:
             tell("the run was stopped before its first checkpoint: it begins at its beginning")
             state = new_state(config, game, backend)
-        return run_training(found, config, state, stop, stopped, tensorboard)
+        return run_training(found, state, stop, stopped, tensorboard)

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import click
 
 from pgpong.agent import Agent
-from pgpong.errors import SettingError
+from pgpong.commands.options import refuse
 from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.run import find_run
 from pgpong.viewing.sources import (
@@ -71,7 +71,7 @@ def command(
         if isinstance(subject, Agent):
             shown = agent_episodes(subject, name, controls, seeds)
         else:
-            _refuse_for_replay(seed=seed, greedy=greedy, episodes=episodes)
+            refuse("a replay is one game as it was", seed=seed, greedy=greedy, episodes=episodes)
             shown = replayed_episode(subject, name)
     watch(choose_viewer(where), shown, controls)
 
@@ -103,9 +103,3 @@ def why_no_window() -> str | None:
     ):
         return "no display (DISPLAY is not set)"
     return None if find_spec("pygame") else "no pygame (for a window: pip install 'pgpong[window]')"
-
-
-def _refuse_for_replay(**options: object) -> None:
-    for name, value in options.items():
-        if value is not None and value is not False:  # a seed may be 0
-            raise SettingError(f"--{name}: expected an agent to play with, got a replay, which is as it was")

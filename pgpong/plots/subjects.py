@@ -49,8 +49,8 @@ def take_run(run: AnyRun, *, finished: bool = False) -> History:
         (not history.updates.rows, "update"),
     ):
         if missing:
-            name = history.name
-            raise RunError(f"{name} has no {what} yet: 'pgpong resume {name}' goes on with it")
+            goes_on = f"'pgpong resume {history.run.called}' goes on with it"
+            raise RunError(f"{history.name} has no {what} yet: {goes_on}")
     return history
 
 

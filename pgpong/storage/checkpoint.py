@@ -1,10 +1,10 @@
 """Checkpoints: an agent plus what else a training needs to go on. Private to a run; data only.
 
 The file is an agent's, with further arrays (`optimizer.*`, `critic.*`, `games.*`, `scores`) and metadata
-(`training.*`);
-whoever only wants to play reads the agent's part of it.
+(`training.*`); whoever only wants to play reads the agent's part of it.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,22 +13,41 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pgpong.agent import Agent
+from pgpong.actions import number_of_actions
+from pgpong.agent import TRAINING, Agent
 from pgpong.config import TrainConfig
 from pgpong.envs.game import Game
-from pgpong.errors import FileFormatError
+from pgpong.errors import FileFormatError, SettingError
 from pgpong.learning.backend import NUMPY, Array, Backend
 from pgpong.learning.optimizers import Optimizer
 from pgpong.learning.policy import Policy
 from pgpong.rollout import BOOKS, Columns
 from pgpong.state import SCORE_WINDOW, Progress, TrainingState, new_state
-from pgpong.storage.arrays import Arrays, Meta, read_arrays, write_arrays
+from pgpong.storage.arrays import LARGEST_FILE, Arrays, Meta, read_arrays, write_arrays
 
 T = TypeVar("T")
 
-TRAINING, GENERATOR, GAMES, SCORES = "training.", "rng.", "games.", "scores"
+_ROOM_FOR_GAMES = 1 << 26  # bytes: what the games were and what is open in them, thousands of steps each
+
+GENERATOR, GAMES, SCORES = "rng.", "games.", "scores"
 OPTIMIZER, CRITIC = "optimizer.", "critic."
 REST_OF_WORD = ("has_uint32", "uinteger")  # PCG64 makes 64 bits at a time, and half may be left over
+
+
+def check_size(state: TrainingState) -> None:
+    """Check, before a training begins, that one file can hold it.
+
+    Raises:
+        SettingError: its network is too large.
+    """
+    weights = [*state.agent.policy.parameters.values(), *_learning_arrays(state).values()]
+    size, most = 4 * sum(math.prod(array.shape) for array in weights), LARGEST_FILE - _ROOM_FOR_GAMES
+    if size > most:
+        hidden = state.agent.policy.hidden
+        raise SettingError(
+            f"hidden: a checkpoint of {hidden:,} units takes {size / 2**30:.1f} GiB, and its file holds "
+            f"{most / 2**30:.1f}: with these settings {int(hidden * most / size):,} units are the most"
+        )
 
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
@@ -137,7 +156,7 @@ def _check_games(games: Columns, num_envs: int, policy: Policy) -> None:
     steps = len(games["pixel_count"])
     if any(games[name].shape != (steps,) for name in ("action", "logp", "in_episode")):
         raise ValueError("columns of different lengths")
-    pixels, actions = policy.pixels, 3 if policy.may_stay else 2
+    pixels, actions = policy.pixels, number_of_actions(policy.may_stay)
     if not len(games["pixel"]) == len(games["pixel_value"]) == games["pixel_count"].sum():
         raise ValueError("pixels without a frame")
     if (

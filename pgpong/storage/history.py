@@ -79,13 +79,12 @@ class History:
     config: TrainConfig
     game: Game
     provenance: dict[str, Any]  # run.json
-    updates: (
-        Table  # a row for each update: update, episode, step, frame, seconds, score_mean, entropy, kl, ...
-    )
-    episodes: Table  # a row for each finished episode: episode, update, score, steps, frames, seed
-    evaluations: (
-        Table  # a row for each evaluation of the agent: update, episode, ..., mean, low, high, won, ...
-    )
+    # A row for each update: update, episode, step, frame, seconds, score_mean, entropy, kl, ...
+    updates: Table
+    # A row for each finished episode: episode, update, score, steps, frames, seed.
+    episodes: Table
+    # A row for each evaluation of the agent: update, episode, ..., mean, low, high, won, ...
+    evaluations: Table
 
     @property
     def name(self) -> str:
@@ -105,11 +104,8 @@ class History:
     def resumed(self) -> list[int]:
         """The first update of each session but the first one, as far as run.json tells."""
         sessions = self.provenance.get("sessions")
-        first = (
-            [s.get("first_update") for s in sessions if isinstance(s, dict)]
-            if isinstance(sessions, list)
-            else []
-        )
+        known = sessions if isinstance(sessions, list) else []
+        first = [session.get("first_update") for session in known if isinstance(session, dict)]
         return [update for update in first if isinstance(update, int) and update > 1]
 
 

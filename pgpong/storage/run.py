@@ -206,9 +206,9 @@ def find_agent(reference: str) -> Path:
         kept = sorted(path.parent.glob("episode-*.npz"), key=_number_of)
         there = [p.stem.removeprefix("episode-").lstrip("0") for p in kept]
         there += [name for name in ("best", "latest") if getattr(run, name).is_file()]
-        raise RunError(
-            f"{run.folder} has no agent @{which or 'latest'}; it has: {', '.join(there) or 'none yet'}"
-        )
+        if not there:
+            raise RunError(f"{run.folder} holds no agent; the one that ships is called {PRETRAINED}")
+        raise RunError(f"{run.folder} has no agent @{which or 'latest'}; it has: {', '.join(there)}")
     return Path(path)
 
 

@@ -84,6 +84,17 @@ def agent_pictures(agent: Agent, seed: int, look: Look, *, greedy: bool = False)
     return game_pictures(play(Playback(agent.game), seed, agent_player(agent, rng)), look)
 
 
+def games_pictures(
+    agent: Agent, seeds: range, look: Look, *, greedy: bool, seconds: float | None
+) -> Iterator[Picture]:
+    """Film the games of the seeds, behind title cards if they are several."""
+    for number, seed in enumerate(seeds, start=1):
+        if len(seeds) > 1:
+            which = f"game {number} of {len(seeds)} · seed {seed}"
+            yield from card_pictures(look, agent.game, look.title, which, str(agent.game))
+        yield from excerpt(agent_pictures(agent, seed, look, greedy=greedy), seconds)
+
+
 def replay_pictures(replay: Replay, look: Look) -> Iterator[Picture]:
     """Film a replay; its last picture is followed by a `RunError` if it did not come out as it was played."""
     look = replace(look, detail=f"replay · seed {replay.seed} · score {replay.score:+d}")
@@ -92,8 +103,8 @@ def replay_pictures(replay: Replay, look: Look) -> Iterator[Picture]:
 
 def card_pictures(look: Look, game: Game, *lines: str) -> Iterator[Picture]:
     """Show a title card before a game."""
-    skip = game.frameskip
-    return hold(look.card(*lines), CARD, skip if isinstance(skip, int) else skip[0])
+    shortest, _ = game.skip_range
+    return hold(look.card(*lines), CARD, shortest)
 
 
 def game_pictures(scenes: Iterable[Scene], look: Look) -> Iterator[Picture]:

@@ -18,11 +18,14 @@ import pytest
 from pgpong.agent import Agent
 from pgpong.commands import VERBS
 from pgpong.commands.evaluate import doubts
+from pgpong.config import from_recipe
 from pgpong.envs.game import find_game
 from pgpong.machine import git_commit
+from pgpong.state import new_state
 from pgpong.storage.arrays import parse, read_arrays
+from pgpong.storage.checkpoint import save_checkpoint
 from pgpong.storage.run import find_agent
-from tests.conftest import TINY
+from tests.conftest import NO_EVALUATION, TINY
 from tests.runs import start, without_clock
 
 
@@ -214,6 +217,8 @@ def test_bench_compares_with_all_that_is_installed_and_names_the_rest(cli, monke
         (["train", "--env", "ALE/Breakout-v5"], "unknown environment 'ALE/Breakout-v5': use a Pong id"),
         (["train", "--no-such-flag"], "--no-such-flag"),
         (["train", "--hidden", "0"], "hidden: expected 1 or more, got 0"),
+        (["train", "--hidden", str(10**15)], "hidden: expected less than 2^31"),
+        (["train", "--num-envs", "7", "--recipe", "karpathy"], "a multiple of num_envs, the 7 games at once"),
         (["train", "--learning-rate", "-1"], "learning_rate: expected more than 0, got -1"),
         (["train", "--learning-rate", "fast"], "'fast' is not a valid float"),
         (["train", "--optimizer", "sgd"], "'sgd' is not one of 'adam', 'rmsprop'"),
@@ -232,12 +237,25 @@ def test_bench_compares_with_all_that_is_installed_and_names_the_rest(cli, monke
         (["resume", "nobody"], "no run at nobody"),
         (["evaluate", "nobody"], "no run at nobody"),
         (["evaluate", "--episodes", "0"], "0 is not in the range"),
+        (["evaluate", "--seed", str(2**30)], "is not in the range"),
         (["bench", "--recipe", "slow"], "unknown recipe"),
     ],
 )
 def test_a_mistake_gets_one_line_and_leaves_nothing_behind(cli, folder, arguments, message):
     assert message in one_line_error(cli(*arguments))
     assert list(folder.iterdir()) == []
+
+
+def test_a_network_that_no_checkpoint_can_hold_is_refused_before_there_is_a_run(cli, folder, monkeypatch):
+    """The most that the message names can be had, and no more."""
+    monkeypatch.setattr("pgpong.storage.checkpoint.LARGEST_FILE", (1 << 26) + 20_000_000)
+    line = one_line_error(cli("train", "--hidden", "200", *NO_EVALUATION))
+    most = int(re.search(r"with these settings ([0-9,]+) units are the most", line).group(1))
+    assert list(folder.iterdir()) == []
+    for hidden, fits in ((most // 2 * 2, True), (most // 2 * 2 + 2, False)):
+        state = new_state(from_recipe("fast", hidden=hidden), find_game("ALE/Pong-v5"))
+        save_checkpoint(folder / "a.npz", state)
+        assert ((folder / "a.npz").stat().st_size < 20_000_000) == fits
 
 
 def test_a_run_that_exists_is_not_touched(cli, tiny_run):

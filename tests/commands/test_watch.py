@@ -191,7 +191,7 @@ def test_a_replay_takes_no_settings(cli, replay):
 def test_a_run_without_checkpoints_says_so(cli, tiny_run):
     shutil.rmtree(tiny_run / "checkpoints")
     (tiny_run / "checkpoints").mkdir()
-    assert "has no agent @latest; it has: none yet" in one_line_error(cli("watch"))
+    assert "holds no agent; the one that ships is called pretrained" in one_line_error(cli("watch"))
     status, _, err = cli("watch", "--follow")
     assert status == 1
     assert err.splitlines()[-1].startswith("pgpong: runs/tiny has no checkpoint yet")
