@@ -1,12 +1,19 @@
-"""Bugs that people make in policy gradients, put into a copy of the package: each turns a fast test red."""
+"""Bugs that people make in policy gradients, put into a copy of the package: each turns a test red."""
 
 import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
+import pytest
+
+from pgpong.machine import available_cores
+
 ROOT = Path(__file__).parent.parent
+LEARNING = ("tests/test_learning.py",)
 FAST = (
     "tests/learning",
     "tests/test_rollout.py",
@@ -96,8 +103,55 @@ BUGS = [
 ]
 
 
-def notices(folder, module, code, bug):
-    """Tell whether the fast tests fail with `bug` in place of `code` in a copy of the package."""
+# Those that spoil the learning itself, as the test that learns sees: some of the above, and these.
+SPOILERS = [
+    *(bug for bug in BUGS if bug[0] in (
+        "sign of the advantage",
+        "the probabilities of the step before",
+        "ReLU forgotten backwards",
+        "clip on the wrong side",
+    )),
+    (
+        "up and down exchanged",
+        "learning/policy_gradient.py",
+        "dz = (dl[:, UP] - dl[:, DOWN]) / 2",
+        "dz = (dl[:, DOWN] - dl[:, UP]) / 2",
+    ),
+    (
+        "the action of the game beside it",
+        "rollout.py",
+        "self._acted = x, actions.astype(np.uint8), logp",
+        "self._acted = x, np.roll(actions, 1).astype(np.uint8), logp",
+    ),
+    (
+        "the frame of the step after",
+        "rollout.py",
+        "self.rows.append((x, (active",
+        "self.rows.append((sparse_frames(self._observations), (active",
+    ),
+    (
+        "the critic away from the returns",
+        "learning/critic.py",
+        "(returns[some] - V)",
+        "(V - returns[some])",
+    ),
+    (
+        "values foretold beyond a point",
+        "learning/returns.py",
+        "np.where(ends, 0.0, np.append(values[1:], 0.0))",
+        "np.append(values[1:], 0.0)",
+    ),
+    (
+        "mirror images that say the same",
+        "learning/court.py",
+        "network.W2[half:] = sign * network.W2[:half]",
+        "network.W2[half:] = network.W2[:half]",
+    ),
+]  # fmt: skip
+
+
+def notices(tests, folder, module, code, bug):
+    """Tell whether `tests` fail with `bug` in place of `code` in a copy of the package."""
     for part in ("pgpong", "tests"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
@@ -106,16 +160,26 @@ def notices(folder, module, code, bug):
     assert text.count(code) == 1, f"{module} has changed: plant the bug anew"
     path.write_text(text.replace(code, bug))
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *FAST],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
         cwd=folder, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(folder)},
     )  # fmt: skip
     return run.returncode == 1 and " failed" in run.stdout
 
 
-def test_each_planted_bug_turns_a_fast_test_red(tmp_path, tally):
-    assert not notices(tmp_path / "none", "rollout.py", "import math\n", "import math\n")
-    unnoticed = [
-        name for number, (name, *bug) in enumerate(BUGS) if not notices(tmp_path / str(number), *bug)
-    ]
-    tally("planted bugs", len(BUGS) - len(unnoticed), len(BUGS))
+@pytest.mark.parametrize(
+    ("name", "tests", "bugs"),
+    [("planted bugs", FAST, BUGS), ("planted bugs that spoil the learning", LEARNING, SPOILERS)],
+)
+def test_each_planted_bug_turns_a_test_red(name, tests, bugs, tmp_path, tally):
+    none = ("none", "rollout.py", "import math\n", "import math\n")
+    with ThreadPoolExecutor(available_cores()) as executor:
+        noticed = list(
+            executor.map(
+                lambda number, bug: notices(tests, tmp_path / str(number), *bug[1:]), count(), [none, *bugs]
+            )
+        )
+    assert not noticed[0]
+    unnoticed = [bug[0] for bug, seen in zip(bugs, noticed[1:], strict=True) if not seen]
+    assert not unnoticed
+    tally(name, len(bugs), len(bugs))
