@@ -232,10 +232,10 @@ def test_compare_runs_finds_the_reference_runs_from_its_own_folder(prepare, monk
 
 
 def first_minutes(folder, score):
-    """When the mean of 50 games was first at `score`, straight from the files, the slow way."""
+    """When the mean of 100 games was first at `score`, straight from the files, the slow way."""
     episodes = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
     updates = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    for k in range(50, len(episodes) + 1):
-        if np.mean([episode["score"] for episode in episodes[k - 50 : k]]) >= score:
+    for k in range(100, len(episodes) + 1):
+        if np.mean([episode["score"] for episode in episodes[k - 100 : k]]) >= score:
             return updates[episodes[k - 1]["update"] - 1]["seconds"] / 60
     return np.nan

@@ -70,7 +70,8 @@ class Run:
     @property
     def called(self) -> str:
         """What finds the run from here, as one types it: its name under runs/, else its folder."""
-        return shlex.quote(self.name if self.folder == RUNS / self.name else str(self.folder))
+        is_here = self.folder.absolute() == (RUNS / self.name).absolute()
+        return shlex.quote(self.name if is_here else str(self.folder))
 
     @property
     def config(self) -> TrainConfig:

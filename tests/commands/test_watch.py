@@ -184,8 +184,12 @@ def test_files_that_are_no_agents_or_replays_are_named(cli, folder, replay):
 
 
 def test_a_replay_takes_no_settings(cli, replay):
-    assert "--seed: expected an agent" in one_line_error(cli("watch", "game.replay", "--seed", "1"))
-    assert "--greedy: expected an agent" in one_line_error(cli("watch", "game.replay", "--greedy"))
+    assert "--seed: a replay is one game as it was, leave it out" in one_line_error(
+        cli("watch", "game.replay", "--seed", "1")
+    )
+    assert "--greedy: a replay is one game as it was" in one_line_error(
+        cli("watch", "game.replay", "--greedy")
+    )
 
 
 def test_a_run_without_checkpoints_says_so(cli, tiny_run):

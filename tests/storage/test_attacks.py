@@ -403,7 +403,10 @@ ATTACKS = {
     "frameskip is a fraction": ("not whole", model(frameskip_low=4.0)),
     "frameskip 0": ("expected a frameskip", model(frameskip_low=0, frameskip_high=1)),
     "frameskip below 0": ("expected a frameskip", model(frameskip_low=-4, frameskip_high=-3)),
-    "frameskip from high to low": ("no step takes", model(frameskip_low=5, frameskip_high=2)),
+    "frameskip from high to low": (
+        "expected a range of frameskips",
+        model(frameskip_low=5, frameskip_high=2),
+    ),
     "frameskip beyond C's integers": ("expected a frameskip", model(frameskip_low=4, frameskip_high=1 << 70)),
     "sticky 1": ("expected a sticky probability", model(sticky=1.0)),
     "sticky below 0": ("expected a sticky probability", model(sticky=-0.25)),
