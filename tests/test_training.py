@@ -217,7 +217,7 @@ def test_runs_and_agents_are_found_by_their_names(run):
     assert find_run(str(run.folder)).folder.samefile(run.folder)
     assert find_run(None).folder.samefile(run.folder)
     assert [r.name for r in list_runs()] == ["r"]
-    with pytest.raises(RunError, match="it has: none yet"):
+    with pytest.raises(RunError, match="holds no agent; the one that ships is called pretrained"):
         find_agent("r@best")
     agent = new_state(SMALL, GAME).agent
     for path in (run.latest, run.kept(500)):
