@@ -7,6 +7,7 @@ import ale_py
 import gymnasium
 from gymnasium.spaces import Discrete
 
+from pgpong.actions import number_of_actions
 from pgpong.errors import SettingError
 
 # ale-py registers its ids when it is imported; to say so keeps linters from removing the import.
@@ -21,7 +22,7 @@ EMULATOR_ACTIONS = (3, 2, 0)
 
 def action_space(stay: bool) -> Discrete:
     """Return the actions down and up, or with `stay` all three."""
-    return Discrete(len(EMULATOR_ACTIONS) if stay else len(EMULATOR_ACTIONS) - 1)
+    return Discrete(number_of_actions(stay))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from copy import deepcopy
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -157,10 +158,10 @@ def test_every_backend_computes_what_numpy_computes(backend, dtype):
         assert figures == pytest.approx(expected_figures, rel=10 * tolerance, abs=10 * tolerance), seed
 
 
+SMALL = from_recipe("fast", seed=3, num_envs=4, num_workers=1, hidden=16, batch_steps=32, evaluate_every=0)
+
 # With Adam's usual epsilon rounding decides the signs of its first steps, and after fifty updates shows.
-SMALL = from_recipe(
-    "fast", seed=3, num_envs=4, num_workers=1, hidden=16, batch_steps=32, evaluate_every=0, epsilon=1e-3
-)
+STEADY = replace(SMALL, epsilon=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -172,10 +173,10 @@ def by_numpy():
         given.append((batch, config, deepcopy(rng)))
         return update(policy, optimizer, batch, config, rng, *rest)
 
-    state = new_state(SMALL, find_game(SMALL.env))
+    state = new_state(STEADY, find_game(STEADY.env))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("pgpong.training.update", noting)
-        records = list(islice(train(SMALL, state), 50))
+        records = list(islice(train(STEADY, state), 50))
     assert sum(len(record.episodes) for record in records) > 0
     return state, given
 
@@ -187,13 +188,13 @@ def weights_of(state):
 def test_fifty_updates_come_to_the_same_on_every_backend(backend, by_numpy):
     """Learnt from the same games: where a random number falls between two roundings, others are played."""
     expected, given = by_numpy
-    state = new_state(SMALL, find_game(SMALL.env), backend)
+    state = new_state(STEADY, find_game(STEADY.env), backend)
     policy = state.agent.policy
     for batch, config, rng in given:
         log_p = policy.log_probabilities(*policy.forward(policy.see(batch.frames)))
         chosen = backend.to_numpy(log_p)[np.arange(len(batch)), batch.actions]
         # Each game's step that waited was chosen before the last update.
-        apart = np.sort(abs(chosen - batch.logp))[: -SMALL.num_envs]
+        apart = np.sort(abs(chosen - batch.logp))[: -STEADY.num_envs]
         assert apart.max() < 1e-4
         update(policy, state.optimizer, batch, config, deepcopy(rng), state.critic)
     assert far_apart(weights_of(state), weights_of(expected)) < 1e-4
@@ -202,11 +203,11 @@ def test_fifty_updates_come_to_the_same_on_every_backend(backend, by_numpy):
 def test_a_training_goes_on_on_another_backend(backend, by_numpy, tmp_path):
     state, _ = by_numpy
     save_checkpoint(tmp_path / "numpy.npz", state)
-    there = load_checkpoint(tmp_path / "numpy.npz", SMALL, state.agent.game, backend)
+    there = load_checkpoint(tmp_path / "numpy.npz", STEADY, state.agent.game, backend)
     assert there.agent.policy.backend == there.critic.network.backend == backend
     save_checkpoint(tmp_path / "there.npz", there)
     assert (tmp_path / "there.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()
-    next(train(SMALL, there))
+    next(train(STEADY, there))
     assert far_apart(weights_of(there), weights_of(state)) > 1e-4  # it learns
 
 
