@@ -1,12 +1,11 @@
 """What several tests share: a folder of their own, the command line, a small training."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from pgpong.__main__ import main
-
-TALLIES: list[str] = []
 
 
 def pytest_addoption(parser):
@@ -15,11 +14,18 @@ def pytest_addoption(parser):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print a line `NAME done/total` for each claim that rests on counting cases."""
-    if TALLIES:
+    """Print a line `NAME done/total` for each claim that rests on counting cases, in whatever process."""
+    done, total = Counter(), Counter()
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for key, count in report.user_properties:
+            if report.when == "call" and key == "tally":
+                name, good, cases = count
+                done[name] += good
+                total[name] += cases
+    if total:
         terminalreporter.section("robustness")
-        for line in TALLIES:
-            terminalreporter.line(line)
+        for name in sorted(total):
+            terminalreporter.line(f"{name} {done[name]}/{total[name]}")
 
 
 @pytest.fixture
@@ -29,12 +35,12 @@ def long(pytestconfig) -> bool:
 
 
 @pytest.fixture
-def tally() -> Callable[[str, int, int], None]:
-    """A function that puts `name done/total` into the summary, and fails if something was not done."""
+def tally(record_property) -> Callable[[str, int, int], None]:
+    """A function that adds `done/total` to a name's line of the summary, and fails where not all is done."""
 
     def note(name: str, done: int, total: int) -> None:
-        TALLIES.append(f"{name} {done}/{total}")
-        assert done == total, TALLIES[-1]
+        record_property("tally", (name, done, total))
+        assert done == total, f"{name} {done}/{total}"
 
     return note
 

@@ -59,7 +59,7 @@ def test_the_first_line_installs_and_trains_until_ctrl_c(copy):
 def test_the_test_line_installs_and_tests(copy):
     # The line as it stands; the environment narrows the tests to a file, or this one would call itself.
     answer = subprocess.run(
-        readme_line("pytest"), shell=True, cwd=copy, text=True, capture_output=True, check=False,
+        readme_line("pytest -n logical"), shell=True, cwd=copy, text=True, capture_output=True, check=False,
         env=clean_environment(PYTEST_ADDOPTS="tests/test_stopping.py"),
     )  # fmt: skip
     assert answer.returncode == 0, answer.stdout + answer.stderr
