@@ -83,6 +83,16 @@ def mean_interval(scores: list[int]) -> tuple[float, float] | None:
     return max(-21.0, mean - half), min(21.0, mean + half)
 
 
+def check_seeds(seed: int, episodes: int) -> None:
+    """Check that no training or choice of agents uses the seeds of so many episodes, from `seed` on.
+
+    Raises:
+        SettingError: one does.
+    """
+    if not 0 <= seed <= FIRST_VALIDATION_SEED - episodes:
+        raise SettingError(f"expected a seed from 0 to {FIRST_VALIDATION_SEED - episodes}, got {seed}")
+
+
 def evaluate(
     agent: Agent,
     episodes: int = 100,
@@ -103,8 +113,7 @@ def evaluate(
     """
     if episodes < 1:
         raise SettingError(f"expected 1 episode or more, got {episodes}")
-    if not 0 <= seed <= FIRST_VALIDATION_SEED - episodes:
-        raise SettingError(f"expected a seed from 0 to {FIRST_VALIDATION_SEED - episodes}, got {seed}")
+    check_seeds(seed, episodes)
     games = []
     for replay in play(agent, episodes, seed, greedy=greedy, num_workers=num_workers):
         keep(replay)

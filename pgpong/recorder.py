@@ -52,6 +52,7 @@ class Recorder:
         self.run = run
         self.config = config
         self.state = state
+        self._name = "".join(c if c.isprintable() else "?" for c in run.name)  # as files may hold it
         self.ending = "crashed"  # what run.json says unless something better comes
         self._tell = tell
         backend = state.agent.policy.backend
@@ -178,7 +179,7 @@ class Recorder:
     def _describe(self, progress: Progress) -> Meta:
         """Say in an agent's file how it came about."""
         return {
-            "run": "".join(c if c.isprintable() else "?" for c in self.run.name),
+            "run": self._name,
             "recipe": self.config.recipe,
             "seed": self.config.seed,
             "update": progress.update,
@@ -190,7 +191,7 @@ class Recorder:
         }
 
     def _replay_of(self, number: int, episode: Episode) -> Replay:
-        facts: Meta = {"run": self.run.name, "episode": number, "update": self.state.progress.update}
+        facts: Meta = {"run": self._name, "episode": number, "update": self.state.progress.update}
         actions = np.frombuffer(episode.actions, np.uint8)
         game = self.state.agent.game
         return Replay(game, episode.seed, actions, episode.score, episode.screen, provenance=facts)

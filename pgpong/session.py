@@ -1,8 +1,9 @@
 """A session of a training, as a user meets it: run folder, loop, recorder, display, and the last lines."""
 
+import os
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,17 @@ from pgpong.training import train
 from pgpong.viewing.guarded import Guarded
 from pgpong.viewing.progress import Subject, make_display
 from pgpong.viewing.tensorboard import make_listener
+
+
+class Output(Console):
+    """Standard output; once its reader has gone (`| head`), lines go nowhere and no error comes."""
+
+    def on_broken_pipe(self) -> None:
+        """Write no more, and spare the interpreter's last flush the same error."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def start_run(config: TrainConfig, name: str | None = None) -> Run:
@@ -51,10 +63,11 @@ def run_training(
 
     The caller holds the run's lock. With `tensorboard`, event files are written beside the run's own.
     """
-    console = Console()
+    console = Output()
 
     def tell(line: str) -> None:
-        with suppress(OSError):  # the terminal may be gone, and the run is not to go with it
+        # The terminal may be gone, and the run is not to go with it; a folder's name may be no text.
+        with suppress(OSError, UnicodeError):
             say(console, line)
 
     config, game = run.config, state.agent.game
@@ -71,10 +84,13 @@ def run_training(
             if line["score_mean"] is not None
         ]
         subject = Subject(title, state.progress, history, stop, lambda: recorder.saved_at, reference)
-        with Guarded("the display", make_display(console, subject), tell) as display, listener:
-            reason = stop.reached(state.progress, 0.0)
-            records = train(config, state, stopped, tell) if reason is None else iter(())
-            for record in records:
+        reason = stop.reached(state.progress, 0.0)
+        with (
+            Guarded("the display", make_display(console, subject), tell) as display,
+            listener,
+            closing(train(config, state, stopped, tell)) as records,
+        ):
+            for record in records if reason is None else ():
                 listener.show(record)  # before the checkpoint: whoever goes on from that has these events
                 recorder.write(record)
                 display.show(record)

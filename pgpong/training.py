@@ -6,7 +6,7 @@ is part of the record of the next update, and forgotten if it is cut short: a re
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from copy import deepcopy
@@ -65,7 +65,7 @@ def train(
     tell: Callable[[str], None] = warnings.warn,
     *,
     threads: bool = True,
-) -> Iterator[Record]:
+) -> Generator[Record]:
     """Train `state` in place and yield a record after each update, for ever or until `should_stop`.
 
     Whenever a record comes out, `state` stands at the boundary after its update. `should_stop` is asked at

@@ -133,3 +133,21 @@ def test_a_connection_that_drops_costs_no_update(folder):
     process.wait(timeout=60)
     assert run.latest == run.checkpoint(last_update(run))
     assert run.read_provenance()["sessions"][-1]["ending"] == "SIGHUP"
+
+
+def test_a_reader_that_goes_away_ends_no_training(folder):
+    """As in `pgpong train | head -1`: it goes on unheard, and Ctrl-C saves it."""
+    process = start("train", "--run", "unheard", *OPTIONS, "--checkpoint-every", "100000", cwd=folder)
+    process.stdout.readline()
+    process.stdout.close()
+    run = Run(folder / "runs" / "unheard")
+    began = time.monotonic()
+    while last_update(run) < 3 or time.monotonic() < began + 12:  # lines come five seconds apart
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 128 + signal.SIGINT
+    with process.stderr as stderr:
+        assert stderr.read() == ""
+    assert run.latest == run.checkpoint(last_update(run))
+    assert run.read_provenance()["sessions"][-1]["ending"] == "SIGINT"

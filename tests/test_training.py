@@ -262,6 +262,29 @@ def test_a_run_that_exists_is_never_overwritten(run):
         Run.create(run.folder, SMALL, {})
 
 
+def test_of_two_that_make_a_run_at_once_one_does(tmp_path, monkeypatch):
+    """The second looks before the first has written its settings, and comes to write after or meanwhile."""
+    folder = tmp_path / "runs" / "r"
+    first = replace(SMALL, seed=1)
+
+    def sync_and_let_another_in(path):
+        monkeypatch.undo()
+        Run.create(folder, first, {})
+
+    monkeypatch.setattr("pgpong.storage.run.sync_folder", sync_and_let_another_in)
+    with pytest.raises(RunError, match="r exists: choose another --run"):
+        Run.create(folder, SMALL, {})
+    assert Run(folder).config == first
+
+    def write_while_another_comes(path, chunks):
+        monkeypatch.undo()
+        Run.create(path.parent, SMALL, {})
+
+    monkeypatch.setattr("pgpong.storage.run.write_atomically", write_while_another_comes)
+    with pytest.raises(RunError, match="in use by"):
+        Run.create(tmp_path / "runs" / "s", first, {})
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(DiskError, match="cannot make"):

@@ -82,17 +82,31 @@ def stop_options(command: F) -> F:
 
 
 def take_stop_conditions(options: dict[str, Any]) -> StopConditions:
-    """Take the stop conditions out of parsed options."""
+    """Take the stop conditions out of parsed options.
+
+    Raises:
+        SettingError: one is not finite.
+    """
     hours, minutes = options.pop("hours"), options.pop("minutes")
+    check_finite(hours=hours, minutes=minutes, until=options["until"])
     given = [m for m in (minutes, None if hours is None else 60 * hours) if m is not None]
-    if any(math.isnan(number) for number in (*given, options["until"] or 0)):
-        raise SettingError("--hours, --minutes and --until: expected a number, got nan")
     return StopConditions(
         episodes=options.pop("episodes"),
         updates=options.pop("updates"),
         minutes=min(given, default=None),
         until=options.pop("until"),
     )
+
+
+def check_finite(**options: float | None) -> None:
+    """Check that the numbers of options are some: click takes nan and inf.
+
+    Raises:
+        SettingError: one is not finite.
+    """
+    for name, value in options.items():
+        if value is not None and not math.isfinite(value):
+            raise SettingError(f"--{name}: expected a finite number, got {value}")
 
 
 def refuse(why: str, **options: object) -> None:

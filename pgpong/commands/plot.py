@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pgpong import plots
 from pgpong.agent import Agent
-from pgpong.commands.options import check_folder
+from pgpong.commands.options import check_folder, refuse
 from pgpong.config import TrainConfig
 from pgpong.plots.first_layer import SCALES
 from pgpong.plots.learning_curve import AXES
@@ -102,6 +102,7 @@ def filters(
     """
     path, loaded = _load(agent)
     if neuron is not None:
+        refuse("--neuron draws one alone", number=number, all=everyone, columns=columns)
         name = f"neuron-{neuron}"
         _write(out, path, name, lambda: plots.neuron(loaded, neuron, scale=scale, seed=seed))
         return

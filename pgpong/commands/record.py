@@ -10,7 +10,8 @@ import click
 from rich.console import Console
 from rich.status import Status
 
-from pgpong.commands.options import check_folder, refuse
+from pgpong.commands.options import check_finite, check_folder, refuse
+from pgpong.evaluation import check_seeds
 from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.files import reporting
 from pgpong.storage.replay import Replay
@@ -73,6 +74,8 @@ def command(
     With --growth AGENT is a run, and the film shows how it learned: the same game as each of its kept agents
     plays it, then its best and its latest.
     """
+    check_finite(seconds=seconds)
+    check_seeds(seed or 0, episodes or 1)
     look = Look(scale=scale, overlay=overlay)
     filmed: Run | None
     if growth:

@@ -8,6 +8,7 @@ import click
 
 from pgpong.agent import Agent
 from pgpong.commands.options import refuse
+from pgpong.evaluation import check_seeds
 from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.run import find_run
 from pgpong.viewing.sources import (
@@ -62,6 +63,7 @@ def command(
     SEED, SEED + 1, ..., none of which any training uses.
     """
     controls = Controls(greedy=greedy, speed_level=SPEEDS.index(float(speed)))
+    check_seeds(seed or 0, episodes or 1)
     seeds = seeds_from(seed or 0, episodes)
     shown: Episodes
     if follow:

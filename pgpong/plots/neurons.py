@@ -98,9 +98,9 @@ def pictures_of(W1: npt.NDArray[Any]) -> Floats:
     n, pixels = W1.shape
     if pixels % PIXELS:
         raise SettingError(f"expected rows of whole 80x80 pictures, got {pixels:,} pixels")
-    height, width = PICTURE_SHAPE
-    tiles = np.asarray(W1, np.float64).reshape(n, -1, height, width)  # (n, k, 80, 80)
-    return tiles.transpose(0, 2, 1, 3).reshape(n, height, -1)
+    k, (height, width) = pixels // PIXELS, PICTURE_SHAPE
+    tiles = np.asarray(W1, np.float64).reshape(n, k, height, width)
+    return tiles.transpose(0, 2, 1, 3).reshape(n, height, k * width)
 
 
 def check_neuron(number: int, hidden: int) -> None:

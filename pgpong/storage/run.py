@@ -14,6 +14,7 @@ from typing import Any
 from pgpong.config import TrainConfig
 from pgpong.errors import DiskError, RunError
 from pgpong.storage.files import reporting, sync_folder, write_atomically
+from pgpong.storage.lock import RunLock
 
 RUNS = Path("runs")
 PRETRAINED = "pretrained"
@@ -31,7 +32,7 @@ class Run:
         """Make the folder of a new run and write down its settings.
 
         Raises:
-            RunError: the folder is there already.
+            RunError: the folder is there already, or another process is making it.
             DiskError: it cannot be written.
         """
         run = cls(folder)
@@ -39,16 +40,17 @@ class Run:
             folder.mkdir(parents=True, exist_ok=_is_hardly_begun(folder))
             (folder / "checkpoints").mkdir(exist_ok=True)
         except FileExistsError as error:
-            raise RunError(
-                f"{folder} exists: choose another --run, or go on with it: pgpong resume {run.called}"
-            ) from error
+            raise run._exists() from error
         except OSError as error:
             raise DiskError(f"cannot make {folder}: {error.strerror}") from error
         with reporting(f"cannot make {folder}"):
             sync_folder(folder.parent)
             sync_folder(folder.parent.parent)  # where runs/ itself may be new
-        write_atomically(folder / "config.toml", [config.dump().encode()])
-        run.write_provenance({**provenance, "sessions": []})
+        with RunLock(folder):
+            if run._settings.exists():  # since we looked
+                raise run._exists()
+            write_atomically(run._settings, [config.dump().encode()])
+            run.write_provenance({**provenance, "sessions": []})
         return run
 
     @classmethod
@@ -58,7 +60,7 @@ class Run:
         Raises:
             RunError: there is none.
         """
-        if not (folder / "config.toml").is_file():
+        if not cls(folder)._settings.is_file():
             raise RunError(f"no run at {folder}: 'pgpong runs' lists the runs here")
         return cls(folder)
 
@@ -76,7 +78,16 @@ class Run:
     @property
     def config(self) -> TrainConfig:
         """The settings, read from config.toml."""
-        return TrainConfig.load(self.folder / "config.toml")
+        return TrainConfig.load(self._settings)
+
+    @property
+    def _settings(self) -> Path:
+        return self.folder / "config.toml"
+
+    def _exists(self) -> RunError:
+        return RunError(
+            f"{self.folder} exists: choose another --run, or go on with it: pgpong resume {self.called}"
+        )
 
     @property
     def checkpoints(self) -> list[Path]:
@@ -173,7 +184,8 @@ def _is_hardly_begun(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     checkpoints = folder / "checkpoints"
-    rest = [path for path in folder.iterdir() if path != checkpoints and path.suffix != ".tmp"]
+    no_matter = (checkpoints, folder / "lock")
+    rest = [path for path in folder.iterdir() if path not in no_matter and path.suffix != ".tmp"]
     return not rest and not (checkpoints.is_dir() and any(checkpoints.iterdir()))
 
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from scipy.sparse import csr_array
 
+from pgpong import plots
 from pgpong.envs.emulator import Emulator
 from pgpong.envs.game import EMULATOR_ACTIONS, find_game
 from pgpong.envs.preprocess import BACKGROUND_COLOURS, SCREEN_SHAPE, difference_frame, picture
@@ -90,3 +92,9 @@ def test_a_rally_that_is_not_there_or_a_discount_that_cannot_be(number, gamma):
         SettingError, match=r"rally \d+: the game of seed 0 has rallies 1 to \d+|gamma: expected"
     ):
         play_rally(make_agent(), number, seed=0, gamma=gamma)
+
+
+def test_where_no_neuron_fires_none_is_drawn():
+    """The first difference frame of a game is all zeros, and so is every h."""
+    figure = plots.activations(make_agent(), step=0)
+    assert any("the 0 neurons that fire hardest" in text.get_text() for text in figure.findobj(Text))

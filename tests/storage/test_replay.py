@@ -73,6 +73,11 @@ def test_episodes_of_a_training_are_kept_and_play_back(cli, folder):
     assert kept["best"].score == max(scores)
     assert kept["worst"].score == min(scores)
     assert kept["latest"].provenance["episode"] == len(scores) == 6
+    # A folder may be called what no file may hold.
+    (folder / "runs/a").rename(folder / "runs/a\n")
+    assert cli("resume", "a\n", "--updates", "4")[0] == 0
+    (folder / "runs/a\n").rename(folder / "runs/a")
+    assert Replay.load(folder / "runs/a/replays/latest.replay").provenance["run"] == "a?"
     for replay in kept.values():
         line = episodes[replay.provenance["episode"]]
         assert (replay.seed, replay.score, len(replay.actions)) == (
@@ -82,7 +87,7 @@ def test_episodes_of_a_training_are_kept_and_play_back(cli, folder):
         )
         assert played_back(replay)[-1].frame == line["frames"]
     # A later session counts what is there.
-    assert cli("resume", "a", "--updates", "4")[0] == 0
+    assert cli("resume", "a", "--updates", "5")[0] == 0
     scores = [line["score"] for line in read_lines(folder / "runs/a/episodes.jsonl")]
     assert Replay.load(folder / "runs/a/replays/best.replay").score == max(scores)
     assert Replay.load(folder / "runs/a/replays/worst.replay").score == min(scores)
