@@ -5,7 +5,8 @@
 
 What stands in the JSON file is not trained again, and each result is added to it as it comes; to have one
 anew, take it out. Runs lie under runs/ as ablation-NAME-seedN, and one that was interrupted goes on. One run
-at a time, for each uses all cores. For the recipe itself its reference runs serve where they are there.
+goes at a time, on all cores; the runs of docs/ablation.json had one core each (`taskset -c 0 python ...`, and
+another on core 1). For the recipe itself its reference runs serve where they are there.
 Scores are means over the last 100 training episodes, minutes of training.
 """
 
