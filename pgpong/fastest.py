@@ -46,7 +46,8 @@ def find_fastest(
     measured = {}
     for backend in candidates:
         try:
-            measured[backend] = seconds(backend)
+            with backend.naming_memory():
+                measured[backend] = seconds(backend)
         except SettingError:  # not a network for this one, or too little memory
             continue
     if not measured:

@@ -48,12 +48,19 @@ def processor() -> str:
 def git_commit() -> str | None:
     """Return the commit of the checkout that this code runs from, None if it is in none."""
     folder = Path(__file__).parent
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    commands = (
+        # It may be installed within another project's checkout.
+        ["ls-files", "--error-unmatch", Path(__file__).name],
+        ["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+    )
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        for command in commands:
+            answer = subprocess.run(
+                ["git", "-C", str(folder), *command], capture_output=True, text=True, timeout=5, check=True
+            )
+    except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip() or None if answer.returncode == 0 else None
+    return answer.stdout.strip() or None
 
 
 def peak_memory() -> int | None:

@@ -70,7 +70,8 @@ def train(
 
     Whenever a record comes out, `state` stands at the boundary after its update. `should_stop` is asked at
     every step; a batch that it cuts short is forgotten. `tell` gets a line where the open games of a resumed
-    training cannot be had back. With `threads`, policy and critic learn at the same time on the CPU.
+    training cannot be had back, and where minibatches have to be taken in pieces. With `threads`, policy and
+    critic learn at the same time on the CPU.
 
     Raises:
         NonFiniteError: the numbers went out of bounds in this update.
@@ -124,7 +125,8 @@ def beside(backend: Backend) -> Iterator[Executor | None]:
     if backend.device != "cpu":
         yield None
         return
-    with ThreadPoolExecutor(1) as executor:
+    # PyTorch has a number of threads for each thread that calls it.
+    with ThreadPoolExecutor(1, initializer=threadpool_limits, initargs=(1,)) as executor:
         yield executor
 
 

@@ -1,11 +1,13 @@
 """The public names, and what importing the package costs."""
 
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 import pgpong
+from pgpong import machine
 
 
 def test_every_public_name_exists_and_is_documented():
@@ -43,3 +45,18 @@ def test_imports_point_one_way():
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for elsewhere in ("envs", "storage", "viewing", "commands", "training", "rollout", "agent"):
         assert f"'pgpong.{elsewhere}" not in answer.stdout
+
+
+def test_the_commit_of_a_project_that_it_is_installed_in_is_not_its_own(tmp_path):
+    package = tmp_path / ".venv" / "pgpong"
+    package.mkdir(parents=True)
+    shutil.copy(machine.__file__, package)
+    (tmp_path / ".gitignore").write_text(".venv\n")
+    for command in ("init -q", "add .", "-c user.name=a -c user.email=a@b commit -q -m first"):
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
+    ask = [sys.executable, "-c", "import machine; print(machine.git_commit())"]
+    told = subprocess.run(ask, cwd=package, capture_output=True, text=True, check=True).stdout
+    assert told == "None\n"
+    subprocess.run(["git", "add", "--force", package], cwd=tmp_path, check=True)
+    told = subprocess.run(ask, cwd=package, capture_output=True, text=True, check=True).stdout
+    assert told.strip().endswith("-dirty")

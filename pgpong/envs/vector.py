@@ -93,7 +93,7 @@ class PongVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArray[A
         return self._observations, info
 
     def step(self, actions: npt.NDArray[np.int64]) -> Step:
-        """Step all games; one that ended in the step before is reset, and shows zeros.
+        """Step all games; one that ended in the step before is reset, and its difference frame is all zeros.
 
         A game whose action is `IDLE` is not played, and stays as it is, ended or not.
         """

@@ -49,7 +49,7 @@ class Worker:
         self._ended = np.zeros(n, np.bool_)
 
     def reset(self, mask: list[bool], seeds: Seeds) -> Answer:
-        """Begin the games of `mask` anew, seeded where there is a seed; the others show zeros."""
+        """Begin the games of `mask` anew, seeded where there is a seed; the others have frames of zeros."""
         for game, wanted, seed in zip(self._games, mask, seeds, strict=True):
             if wanted:
                 game.reset(seed)

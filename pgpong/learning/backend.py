@@ -41,7 +41,7 @@ class Backend:
         return f"{self.name} on {self.device}"
 
     def asarray(self, array: npt.NDArray[Any], like: Array | None = None) -> Array:
-        """Bring an array of numpy's here, in the dtype of `like`; where it lies column by column, as such."""
+        """Bring an array of numpy's here, in the dtype of `like`; a matrix (n, m) lies column by column."""
         there = self._bring(array.T).T if array.ndim == 2 else self._bring(array)
         return there if like is None else self.xp.astype(there, like.dtype)
 

@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from pgpong.agent import Agent
 from pgpong.config import from_recipe
@@ -25,7 +26,7 @@ from pgpong.learning.policy_gradient import update
 from pgpong.pixels import PIXELS
 from pgpong.state import new_state
 from pgpong.storage.checkpoint import load_checkpoint, save_checkpoint
-from pgpong.training import train
+from pgpong.training import beside, train
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
@@ -264,3 +265,22 @@ def test_the_fastest_backend_is_chosen_and_the_measurement_told():
         assert "2e+03 ms" in told[-1]
     assert {backend.name for backend in installed()} <= set(BACKENDS)
     assert all(0 < seconds_a_batch(SMALL, backend) < 60 for backend in installed())
+
+
+def test_the_critic_beside_the_policy_has_one_thread_too():
+    """More would take cores from the games, and their number is in a sum's last bit."""
+    backend = found("torch", "cpu")
+    with threadpool_limits(1), beside(backend) as executor:
+        assert executor.submit(backend.xp.get_num_threads).result() == 1
+
+
+def test_a_backend_with_too_little_memory_is_not_the_fastest():
+    def seconds(backend):
+        if backend is full:
+            raise MemoryError
+        return 1.0
+
+    full, *others = list(installed("cpu"))
+    if not others:
+        pytest.skip("one backend alone")
+    assert find_fastest(seconds, "cpu", lambda line: None) != full
