@@ -277,6 +277,7 @@ class Games:
         x, actions, logp = self._acted
         self._observations, rewards, terminated, truncated, info = self.env.step_wait()
         active = (self._left > 0) & ~self._ended
+        # One that ran out of time (ALE: 108,000 frames) has ended too: too few do so to foretell the rest.
         self._ended = terminated | truncated
         ended = self._ended & active
         ends = ((rewards != 0) & active) | ended
