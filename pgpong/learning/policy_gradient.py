@@ -54,13 +54,8 @@ def worth(
 
     Or, given a critic's `values` (n,) of the steps, what came of each beyond that. Of a step that waits no
     more is known than its value.
-
-    Raises:
-        ValueError: a step waits, and there is no critic to say what it is worth.
     """
     if values is None:
-        if batch.waits.any():
-            raise ValueError("expected whole rallies, or a critic's values: got steps that wait")
         return discounted_returns(batch.rewards, batch.ends, config.gamma)
     waits = batch.waits
     rewards, ends = np.where(waits, values, batch.rewards), batch.ends | waits
