@@ -149,7 +149,7 @@ def curve_to_ship(history: History) -> dict[str, Any]:
     (scored,) = np.nonzero(np.isfinite(updates["score_mean"]))
     rows = scored[np.unique(np.linspace(0, len(scored) - 1, POINTS).round().astype(int))]
     # As they were written down: a setting that came later is none of this run's.
-    settings = tomllib.loads((history.run.folder / "config.toml").read_text(encoding="utf-8"))
+    settings = tomllib.loads(history.run.settings_file.read_text(encoding="utf-8"))
     return {
         "name": history.name,
         "recipe": history.config.recipe,

@@ -47,9 +47,9 @@ class Run:
             sync_folder(folder.parent)
             sync_folder(folder.parent.parent)  # where runs/ itself may be new
         with RunLock(folder):
-            if run._settings.exists():  # since we looked
+            if run.settings_file.exists():  # since we looked
                 raise run._exists()
-            write_atomically(run._settings, [config.dump().encode()])
+            write_atomically(run.settings_file, [config.dump().encode()])
             run.write_provenance({**provenance, "sessions": []})
         return run
 
@@ -60,7 +60,7 @@ class Run:
         Raises:
             RunError: there is none.
         """
-        if not cls(folder)._settings.is_file():
+        if not cls(folder).settings_file.is_file():
             raise RunError(f"no run at {folder}: 'pgpong runs' lists the runs here")
         return cls(folder)
 
@@ -78,10 +78,11 @@ class Run:
     @property
     def config(self) -> TrainConfig:
         """The settings, read from config.toml."""
-        return TrainConfig.load(self._settings)
+        return TrainConfig.load(self.settings_file)
 
     @property
-    def _settings(self) -> Path:
+    def settings_file(self) -> Path:
+        """The file of the settings; a folder with one is a run."""
         return self.folder / "config.toml"
 
     def _exists(self) -> RunError:
@@ -228,7 +229,7 @@ def find_agent(reference: str) -> Path:
 def run_of(file: Path) -> Run | None:
     """Return the run that an agent's file or a replay belongs to, None if to none."""
     run = Run(file.parent.parent)
-    inside = file.parent.name in ("checkpoints", "replays") and (run.folder / "config.toml").is_file()
+    inside = file.parent.name in ("checkpoints", "replays") and run.settings_file.is_file()
     return run if inside else None
 
 

@@ -127,6 +127,6 @@ def load_newest_agent(run: Run) -> tuple[Path, Agent]:
         except FileFormatError:
             if path.exists():
                 raise
-    if not (run.folder / "config.toml").is_file():
+    if not run.settings_file.is_file():
         raise RunError(f"the run {run.folder} has gone: 'pgpong runs' lists the runs here")
     raise RunError(f"{run.folder} has no checkpoint yet: it gets one while 'pgpong train' is at work")
