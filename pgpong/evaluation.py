@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from pgpong.actions import IDLE
 from pgpong.agent import Agent
+from pgpong.envs.vector import PongVectorEnv
 from pgpong.errors import SettingError
 from pgpong.rollout import FIRST_VALIDATION_SEED
 from pgpong.storage.arrays import Meta
@@ -153,10 +154,12 @@ def play(
     at which `should_stop` says so, and those after them, are not yielded.
     """
     rng = None if greedy else np.random.default_rng(seed)
-    with threadpool_limits(1):  # the cores are the emulator's
-        for first in range(0, episodes, GAMES_AT_ONCE):
-            n = min(GAMES_AT_ONCE, episodes - first)
-            games = play_once(agent, n, seed + first, rng, num_workers, should_stop)
+    with (
+        threadpool_limits(1),  # the cores are the emulator's
+        closing(agent.make_vec(min(GAMES_AT_ONCE, episodes), num_workers)) as env,
+    ):
+        for first in range(0, episodes, env.num_envs):
+            games = play_once(agent, env, min(env.num_envs, episodes - first), seed + first, rng, should_stop)
             if games is None:
                 return
             yield from games
@@ -164,36 +167,43 @@ def play(
 
 def play_once(
     agent: Agent,
+    env: PongVectorEnv,
     n: int,
     seed: int,
     rng: np.random.Generator | None,
-    num_workers: int,
     should_stop: Callable[[], bool],
 ) -> list[Replay] | None:
-    """Play one game each with the seeds `seed` to `seed` + n - 1; return them as replays, None if stopped."""
-    game = agent.game
-    scores, steps, screens = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
-    running = np.ones(n, np.bool_)
+    """Play one game each with the seeds `seed` to `seed` + n - 1; return them as replays, None if stopped.
+
+    The first n games of `env` are played, and the others left alone.
+    """
+    scores, steps, screens = (np.zeros(env.num_envs, np.int64) for _ in range(3))
+    running = np.arange(env.num_envs) < n
     played: list[npt.NDArray[np.int64]] = []
-    with closing(agent.make_vec(n, num_workers)) as env:
-        observations, _ = env.reset(seed=seed)
-        while running.any():
-            if should_stop():
-                return None
-            played.append(agent.act(observations, rng))
-            step = env.step(np.where(running, played[-1], IDLE))
-            observations, rewards, terminated, truncated, info = step
-            scores += (rewards * running).astype(np.int64)
-            steps += running
-            ended = (terminated | truncated) & running
-            screens[ended] = info["final_screen"][ended]
-            running &= ~ended
-    actions = np.array(played, np.uint8)  # (steps of the longest, games)
+    observations, _ = env.reset(seed=seed, options={"reset_mask": running})
+    while running.any():
+        if should_stop():
+            return None
+        actions = np.full(env.num_envs, IDLE)
+        actions[:n] = agent.act(observations[:n], rng)
+        played.append(actions[:n])
+        observations, rewards, terminated, truncated, info = env.step(np.where(running, actions, IDLE))
+        scores += (rewards * running).astype(np.int64)
+        steps += running
+        ended = (terminated | truncated) & running
+        screens[ended] = info["final_screen"][ended]
+        running &= ~ended
+    of_game = np.array(played, np.uint8).T  # (games, steps of the longest)
     facts: Meta = {key: agent.provenance[key] for key in ("run", "episode") if key in agent.provenance}
     facts["actions"] = "greedy" if rng is None else "sampled"
     return [
         Replay(
-            game, seed + i, actions[: steps[i], i].copy(), int(scores[i]), int(screens[i]), provenance=facts
+            agent.game,
+            seed + i,
+            of_game[i, : steps[i]].copy(),
+            int(scores[i]),
+            int(screens[i]),
+            provenance=facts,
         )
         for i in range(n)
     ]
