@@ -104,6 +104,7 @@ def write_report(run: AnyRun) -> str:
         training=draw_training(history),
         film=_or_why("film", lambda: make_film(history.run)),
         filters=_or_why("picture of the filters", lambda: draw_filters(history.run)),
+        may_stay=history.config.stay,
         recipe=recipe_in_words(history.config),
         settings=settings_of(history.config, history.game),
         provenance=provenance_of(history.provenance, int(history.updates["update"][-1])),

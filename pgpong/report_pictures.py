@@ -132,7 +132,7 @@ def draw_filters(run: Run) -> tuple[Figures, str]:
     columns = _FILTERS.columns // (2 if agent.sees_current else 1)
     alt = (
         f"The weights of {counted(number, 'hidden unit')} as grey pictures of 80 x 80 pixels, those first "
-        "that matter most, each with its number, an arrow up or down, and how often it fires."
+        "that matter most, each with its number, a sign for what it says, and how often it fires."
     )
     tile = (
         "tile is one unit's two pictures of the court, of what has moved on the left and of what is there "

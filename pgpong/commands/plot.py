@@ -97,8 +97,9 @@ def filters(
 ) -> None:
     """W1: the pictures that the hidden units of AGENT look for.
 
-    White is positive, black negative, grey zero. The orders: importance is the size of W2 times how often the
-    neuron fires; weight, the size of W2; firing, how often it fires; norm, the length of its row of W1.
+    White is positive, black negative, grey zero. The orders: weight, how much a neuron has to say, the size
+    of W2 (and W2_stay); firing, how often it fires; importance, the product of both; norm, the length of its
+    row of W1.
     """
     path, loaded = _load(agent)
     if neuron is not None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pgpong.actions import DOWN, STAY, UP
 from pgpong.agent import Agent
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
@@ -52,11 +53,11 @@ def filters(
 ) -> Figure:
     """Draw the rows of W1 of the `number` neurons, 40, that come first in an order (`neurons.ORDERS`).
 
-    Below each stand its number, what it says (an arrow: the sign of W2) and the share of steps at which it
-    fires, on rallies played for the purpose from `seed`. Each picture has a grey scale of its own, symmetric
-    about zero. With `scale="effect"` each weight is multiplied by the root mean square of its pixel on those
-    rallies: what is seldom lit fades. An agent with several inputs has them side by side. In a row are as
-    many tiles as `columns` says, or eight pictures.
+    Below each stand its number, the sign of the action whose logit it raises most, ▲ up, ▼ down or ■ stay,
+    and the share of steps at which it fires, on rallies played for the purpose from `seed`. Each picture has
+    a grey scale of its own, symmetric about zero. With `scale="effect"` each weight is multiplied by the root
+    mean square of its pixel on those rallies: what is seldom lit fades. An agent with several inputs has them
+    side by side. In a row are as many tiles as `columns` says, or eight pictures.
 
     Raises:
         SettingError: there are no so many neurons, no such order or scale.
@@ -104,9 +105,8 @@ def neuron(
     (seen,) = pictures_of(np.asarray(mean).reshape(1, -1))
     _draw_scaled(middle, seen, "mean pixel", "mean of what it sees when it fires")
     _draw_statistics(right, neurons, number, h)
-    arrow, _ = _says(neurons, number)
-    says = {"▲": "says up", "▼": "says down", "–": "says nothing"}[arrow]
-    style.title(ax, f"Hidden unit {number} {says}", call_agent(agent), above=14)
+    says = {UP: "up", DOWN: "down", STAY: "stay", None: "nothing"}[neurons.action(number)]
+    style.title(ax, f"Hidden unit {number} says {says}", call_agent(agent), above=14)
     return figure
 
 
@@ -282,8 +282,10 @@ def _draw_scaled(ax: Axes, picture: npt.NDArray[np.float64], unit: str, heading:
 
 def _draw_statistics(ax: Axes, neurons: Neurons, number: int, h: npt.NDArray[np.floating[Any]]) -> None:
     rank = int(np.flatnonzero(neurons.order() == number)[0]) + 1
+    stay = neurons.says_stay
     lines = (
         f"W2          {neurons.says[number]:+.3f}",
+        *([] if stay is None else [f"W2_stay     {stay[number]:+.3f}"]),
         f"|row of W1| {neurons.norm[number]:.2f}",
         f"fires       {neurons.firing[number]:.1%} of {neurons.steps:,} steps",
         f"mean h      {neurons.strength[number]:.2f} when it fires",
@@ -299,8 +301,9 @@ def _draw_statistics(ax: Axes, neurons: Neurons, number: int, h: npt.NDArray[np.
 
 
 def _says(neurons: Neurons, i: int) -> tuple[str, object]:
-    """Return the arrow and the colour of the sign of W2."""
-    return style.UP if neurons.says[i] > 0 else style.DOWN if neurons.says[i] < 0 else ("–", None)
+    """Return the sign and the colour of the action that a neuron makes likeliest."""
+    action = neurons.action(i)
+    return ("–", None) if action is None else style.ACTIONS[action]
 
 
 def _label(neurons: Neurons, i: int) -> tuple[str, object]:
@@ -310,9 +313,10 @@ def _label(neurons: Neurons, i: int) -> tuple[str, object]:
 
 
 def _order_in_words(order: str, neurons: Neurons) -> str:
+    weight = "|W2|" if neurons.says_stay is None else "|W2, W2_stay|"
     by = {
-        "importance": "largest |W2| times share of steps at which it fires first",
-        "weight": "largest |W2| first",
+        "importance": f"largest {weight} times share of steps at which it fires first",
+        "weight": f"largest {weight} first",
         "firing": "those that fire most often first",
         "norm": "longest rows of W1 first",
         "number": "by number",

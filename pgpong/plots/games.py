@@ -50,7 +50,7 @@ def activations(agent: AnyAgent, *, step: int = 75, seed: int = 0, ax: Axes | No
     """Draw one moment of the game of `seed`: screen, frame, the neurons that fire hardest, the probability.
 
     Over each of the ten filters, as `filters` draws them, lie the pixels of the frame; below stand h and what
-    the neuron adds to the logit.
+    the neuron adds to the logit of up and, at ■, to that of staying.
 
     Raises:
         SettingError: the game has no such step.
@@ -67,20 +67,23 @@ def activations(agent: AnyAgent, *, step: int = 75, seed: int = 0, ax: Axes | No
     above.set_title("screen", fontsize="small", loc="left")
     style.show_pixels(below, difference(scene, 1))
     below.set_title("difference frame: blue came, orange has gone", fontsize="small", loc="left")
-    contributions = h * np.asarray(agent.policy.W2, np.float64)
+    adds = h * np.asarray(agent.policy.W2, np.float64)
+    adds_to_stay = h * np.asarray(agent.policy.parameters["W2_stay"]) if agent.policy.may_stay else None
     pictures = filter_pictures(agent, hardest, play_rallies(agent, seed=seed))
     (seen,) = pictures_of(seen_by(agent, scene).reshape(1, -1))
     rows, columns = (3, 4) if agent.sees_current else (2, 5)
     places = style.panels(right, rows, columns, gap=(0.02, 0.1))
     for place, i, picture in zip(places, hardest.tolist(), pictures, strict=False):
         _draw_match(place, picture, seen)
-        arrow, colour = style.UP if contributions[i] > 0 else style.DOWN
-        style.below(place, f"{i}: h = {h[i]:.2f}\n{arrow} {contributions[i]:+.2f}", colour)
+        arrow, colour = style.UP if adds[i] > 0 else style.DOWN
+        stay = "" if adds_to_stay is None else f"  ■ {adds_to_stay[i]:+.2f}"
+        style.below(place, f"{i}: h = {h[i]:.2f}\n{arrow} {adds[i]:+.2f}{stay}", colour)
     for place in places[len(hardest) :]:
         place.set_axis_off()
-    logit, part = float(z[0]), float(contributions[hardest].sum())
+    logit, part = float(z[0]), float(adds[hardest].sum())
     sums = f"the {len(hardest)} neurons that fire hardest add {part:+.2f} to the logit {logit:+.2f}"
-    what = f"What fires at step {step}: probability of up {scene.probability:.0%}"
+    stay = "" if scene.stay is None else f", of staying {scene.stay:.0%}"
+    what = f"What fires at step {step}: probability of up {scene.probability:.0%}{stay}"
     style.title(ax, what, f"{call_agent(agent)} · seed {seed} · {sums}", above=12)
     return figure
 

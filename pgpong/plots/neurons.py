@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from pgpong.actions import DOWN, STAY, UP
 from pgpong.agent import Agent
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
@@ -26,15 +27,36 @@ class Neurons:
     """Facts on the hidden units, (hidden,) each; `firing` and `strength` are NaN if nothing was played."""
 
     says: Floats  # W2: positive says up, negative down
+    says_stay: (
+        Floats | None
+    )  # W2_stay: positive says stay, negative says move; None if the agent may not stay
     norm: Floats  # Euclidean length of the row of W1
     firing: Floats  # share of the steps at which h > 0
     strength: Floats  # mean h at the steps at which it fires; 0 if it never does
     steps: int  # that this was counted over
 
     @property
+    def weight(self) -> Floats:
+        """How much a neuron has to say: |W2|, or with W2_stay √(W2² + 4/3 W2_stay²).
+
+        That is √2 times the length of what it adds to the logits -W2/2, W2/2 and W2_stay beyond their mean,
+        for a softmax heeds differences alone.
+        """
+        stay = 0.0 if self.says_stay is None else self.says_stay
+        return np.asarray(np.sqrt(self.says**2 + 4 / 3 * stay**2))
+
+    @property
     def importance(self) -> Floats:
-        """|W2| times how often the neuron fires."""
-        return np.asarray(np.abs(self.says) * self.firing)
+        """The weight times how often the neuron fires."""
+        return np.asarray(self.weight * self.firing)
+
+    def action(self, number: int) -> int | None:
+        """Return the action that a neuron makes likeliest, by its logit; None if it prefers none."""
+        up = float(self.says[number])
+        stay = 0.0 if self.says_stay is None else float(self.says_stay[number])
+        if stay > abs(up) / 2:
+            return STAY
+        return UP if up > 0 else DOWN if up < 0 else None
 
     def order(self, by: str = "importance") -> npt.NDArray[np.int64]:
         """Return the neurons' numbers (hidden,), those first that matter most; equals by their number.
@@ -46,7 +68,7 @@ class Neurons:
             raise SettingError(f"unknown order {by!r}: use {', '.join(ORDERS)}")
         values = {
             "importance": self.importance,
-            "weight": np.abs(self.says),
+            "weight": self.weight,
             "firing": self.firing,
             "norm": self.norm,
             "number": -np.arange(len(self.says)),
@@ -56,14 +78,16 @@ class Neurons:
 
 def look_at_neurons(agent: Agent, batch: Batch | None) -> Neurons:
     """Sum up what each neuron did on the steps of `batch`, if there is one."""
-    W1, W2 = (np.asarray(a, np.float64) for a in (agent.policy.W1, agent.policy.W2))
+    weights = {name: np.asarray(W, np.float64) for name, W in agent.policy.parameters.items()}
+    W1, W2 = weights["W1"], weights["W2"]
     firing, strength = np.full(len(W2), np.nan), np.full(len(W2), np.nan)
     if batch is not None:
         h, _ = agent.policy.forward(batch.frames)  # (n, hidden)
         fires = np.count_nonzero(h > 0, axis=0)
         firing = fires / len(batch)
         strength = h.sum(axis=0, dtype=np.float64) / np.maximum(fires, 1)
-    return Neurons(W2, np.linalg.norm(W1, axis=1), firing, strength, 0 if batch is None else len(batch))
+    steps = 0 if batch is None else len(batch)
+    return Neurons(W2, weights.get("W2_stay"), np.linalg.norm(W1, axis=1), firing, strength, steps)
 
 
 def play_rallies(agent: Agent, games: int = GAMES, steps: int = STEPS, seed: int = 0) -> Batch:

@@ -1,7 +1,5 @@
 """Figures of W1: which neurons, which grey, which label stands where."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -9,12 +7,20 @@ from matplotlib.figure import Figure
 from pgpong import plots
 from pgpong.errors import NonFiniteError, SettingError
 from pgpong.plots import first_layer, style
+from pgpong.plots.neurons import Neurons
 from tests.plots.made import make_agent, make_run
 
 
 @pytest.fixture(scope="module")
 def agent():
     return make_agent()
+
+
+@pytest.fixture(scope="module")
+def may_stay():
+    agent = make_agent()
+    agent.policy.parameters["W2_stay"] = agent.policy.W2[::-1].copy()
+    return agent
 
 
 def tile(figure, k, columns, width=80):
@@ -167,6 +173,15 @@ def test_mosaic_by_hand():
     assert places == [(0, 0), (2, 0), (0, 3)]
 
 
-def test_a_neuron_that_says_nothing_has_a_dash():
-    neurons = SimpleNamespace(says=np.array([0.0, 1.0, -1.0]), firing=np.full(3, np.nan))
-    assert [first_layer._label(neurons, i)[0] for i in range(3)] == ["0 –", "1 ▲", "2 ▼"]
+def test_each_action_has_its_sign_and_nothing_a_dash():
+    says, stay, nothing = np.array([0.0, 1.0, -1.0, 1.0]), np.array([0.0, 0.4, -9.0, 0.6]), np.full(4, np.nan)
+    neurons = Neurons(says, stay, norm=nothing, firing=nothing, strength=nothing, steps=0)
+    assert [first_layer._label(neurons, i)[0] for i in range(4)] == ["0 –", "1 ▲", "2 ▼", "3 ■"]
+
+
+def test_of_one_that_may_stay_that_weight_is_shown_too(may_stay):
+    stay = may_stay.policy.parameters["W2_stay"]
+    (*_, right) = plots.neuron(may_stay, 3).axes[0].child_axes
+    assert f"W2_stay     {stay[3]:+.3f}" in right.texts[0].get_text()
+    words = plots.filters(may_stay, number=1).axes[0].texts[-1].get_text().split()
+    assert "largest |W2, W2_stay| times" in " ".join(words)

@@ -12,7 +12,9 @@ from pgpong.envs.preprocess import BACKGROUND_COLOURS, SCREEN_SHAPE, difference_
 from pgpong.errors import SettingError
 from pgpong.learning.batch import Batch
 from pgpong.pixels import PICTURE_SHAPE
+from pgpong.plots import games
 from pgpong.plots.games import OPPONENT, PLAYER, occupancy, play_rally, restore_pictures
+from pgpong.viewing.playback import seen_by
 from tests.plots.made import make_agent
 
 
@@ -92,6 +94,18 @@ def test_a_rally_that_is_not_there_or_a_discount_that_cannot_be(number, gamma):
         SettingError, match=r"rally \d+: the game of seed 0 has rallies 1 to \d+|gamma: expected"
     ):
         play_rally(make_agent(), number, seed=0, gamma=gamma)
+
+
+def test_what_a_neuron_adds_to_each_logit_stands_below_it():
+    agent = make_agent()
+    stay = agent.policy.parameters["W2_stay"] = agent.policy.W2[::-1].copy()
+    scene = games._scene_at(agent, 75, seed=0)
+    h, _ = agent.policy.forward(seen_by(agent, scene).reshape(1, -1).astype(np.float32))
+    i = int(np.argmax(h[0]))
+    texts = [text.get_text() for text in plots.activations(agent).findobj(Text)]
+    (below,) = [text for text in texts if text.startswith(f"{i}: h = ")]
+    assert below.endswith(f"{h[0, i] * agent.policy.W2[i]:+.2f}  ■ {h[0, i] * stay[i]:+.2f}")
+    assert any(f", of staying {scene.stay:.0%}" in text for text in texts)
 
 
 def test_where_no_neuron_fires_none_is_drawn():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from pgpong.actions import DOWN, STAY, UP
 from pgpong.agent import Agent
 from pgpong.envs.game import find_game
 from pgpong.errors import SettingError
@@ -48,6 +49,28 @@ def test_firing_strength_and_importance_by_hand(neurons):
 def test_the_orders_by_hand(neurons, by, expected):
     assert by in ORDERS
     assert neurons.order(by).tolist() == expected
+
+
+def test_what_a_neuron_says_counts_to_stay_by_hand():
+    W1, W2, W2_stay = (
+        np.eye(6),
+        np.array([0.6, -0.6, 0.6, 0.0, 0.0, 0.0]),
+        np.array([0, 0, 1, 1, -1, 0]) * 0.6,
+    )
+    agent = Agent(Policy(W1, W2, W2_stay=W2_stay), find_game("ALE/Pong-v5"))
+    neurons = look_at_neurons(agent, None)
+    assert [neurons.action(i) for i in range(6)] == [UP, DOWN, STAY, STAY, None, None]
+    # Beyond their mean the logits of the third are -0.5, 0.1, 0.4, of the fourth -0.2, -0.2, 0.4.
+    lengths = [
+        0.18,
+        0.18,
+        0.42,
+        0.24,
+        0.24,
+        0,
+    ]  # squared: 0.09 + 0.09; 0.25 + 0.01 + 0.16; 0.04 + 0.04 + 0.16
+    np.testing.assert_allclose(neurons.weight, np.sqrt(2 * np.array(lengths)))
+    assert neurons.order("weight").tolist() == [2, 3, 4, 0, 1, 5]
 
 
 def test_an_unknown_order_lists_the_known(neurons):
