@@ -39,7 +39,7 @@ def cost(folder, updates):
         return packed
 
     Rollout.pack = timed_pack
-    with Recorder(Run.create(folder, config, {}), config, state, []) as recorder:
+    with Recorder(Run.create(folder, config, {}), state, []) as recorder:
         for record in train(config, state):
             began = time.perf_counter()
             recorder.write(record)

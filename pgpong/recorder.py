@@ -44,13 +44,12 @@ class Recorder:
     def __init__(
         self,
         run: Run,
-        config: TrainConfig,
         state: TrainingState,
         command: list[str],
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.run = run
-        self.config = config
+        self.config = run.config
         self.state = state
         self._name = "".join(c if c.isprintable() else "?" for c in run.name)  # as files may hold it
         self.ending = "crashed"  # what run.json says unless something better comes

@@ -1,10 +1,12 @@
 """A session of a training, as a user meets it: run folder, loop, recorder, display, and the last lines."""
 
+import math
 import os
 import sys
 import time
 from contextlib import closing, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
+from itertools import starmap
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +18,7 @@ from pgpong.recorder import Recorder
 from pgpong.reference import find_reference
 from pgpong.state import TrainingState
 from pgpong.stopping import Moment, Signals, StopConditions
+from pgpong.storage.history import read_run
 from pgpong.storage.lines import read_lines
 from pgpong.storage.run import PRETRAINED, RUNS, Run, new_name
 from pgpong.training import train
@@ -76,13 +79,11 @@ def run_training(
     began = time.monotonic()
     command = ["pgpong", *sys.argv[1:]]
     listener = make_listener(tensorboard, run.folder / "tensorboard", config, state, tell)
-    with Recorder(run, config, state, command, tell) as recorder:
+    with Recorder(run, state, command, tell) as recorder:
         # Now that what a crash left behind the checkpoint is off the logs.
-        history = [
-            Moment(line["seconds"], line["update"], line["episode"], line["step"], line["score_mean"])
-            for line in read_lines(run.metrics)
-            if line["score_mean"] is not None
-        ]
+        updates = read_run(run).updates
+        rows = zip(*(updates[field.name].tolist() for field in fields(Moment)), strict=True)
+        history = [moment for moment in starmap(Moment, rows) if not math.isnan(moment.score_mean)]
         subject = Subject(title, state.progress, history, stop, lambda: recorder.saved_at, reference)
         reason = stop.reached(state.progress, 0.0)
         with (

@@ -22,7 +22,7 @@ def main():
     """Train with a recorder, as the command line does."""
     config = from_recipe("fast", num_envs=8, batch_steps=4, hidden=4)
     state = new_state(config, find_game(config.env))
-    with Recorder(Run.create(Path("run"), config, {}), config, state, []) as recorder:
+    with Recorder(Run.create(Path("run"), config, {}), state, []) as recorder:
         for record in train(config, state):
             recorder.write(record)
             if state.progress.update == 200:

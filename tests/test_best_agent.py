@@ -42,7 +42,7 @@ def go_on(run, config=CONFIG, updates=UPDATES, should_stop=lambda: False):
         if run.checkpoints
         else new_state(config, GAME)
     )
-    with Recorder(run, config, state, [], tell=told.append) as recorder:
+    with Recorder(run, state, [], tell=told.append) as recorder:
         records = []
         for record in itertools.islice(train(config, state, should_stop), updates - state.progress.update):
             recorder.write(record)
@@ -154,12 +154,12 @@ def candidate(update, scores):
 def test_the_first_of_the_best_stays(tmp_path):
     run, told = make_run(tmp_path), []
     state = new_state(CONFIG, GAME)
-    with Recorder(run, CONFIG, state, [], tell=told.append) as recorder:
+    with Recorder(run, state, [], tell=told.append) as recorder:
         for update, scores in ((2, [-6, -4]), (4, [-3, -3]), (5, [0, -6]), (6, [-9, 21])):
             recorder.consider(candidate(update, scores))
             recorder.consider(candidate(update, [21, 21]))  # a second one of the same update does not count
         state.progress.update = 7
-    with Recorder(run, CONFIG, state, []) as recorder:  # a later session knows it too
+    with Recorder(run, state, []) as recorder:  # a later session knows it too
         recorder.consider(candidate(8, [6, 5]))
     agent = Agent.load(run.best)
     assert (agent.provenance["update"], agent.provenance["evaluation_mean"]) == (6, 6.0)
@@ -174,7 +174,7 @@ def test_the_first_of_the_best_stays(tmp_path):
 def test_a_damaged_best_agent_is_told_and_replaced(tmp_path):
     run, told = make_run(tmp_path), []
     run.best.write_bytes(b"damaged")
-    with Recorder(run, CONFIG, new_state(CONFIG, GAME), [], tell=told.append) as recorder:
+    with Recorder(run, new_state(CONFIG, GAME), [], tell=told.append) as recorder:
         recorder.consider(candidate(1, [-21]))
     assert "best.npz is damaged" in told[0]
     assert Agent.load(run.best).provenance["update"] == 1
@@ -220,7 +220,7 @@ def test_a_training_that_ends_as_it_was_told_to_has_its_agent_evaluated(cli, fol
 @pytest.mark.parametrize(("config", "evaluated"), [(CONFIG, 1), (replace(CONFIG, evaluate_every=0), 0)])
 def test_the_agent_of_the_end_is_saved_before_it_is_evaluated_once(tmp_path, config, evaluated):
     run, state = make_run(tmp_path, config=config), new_state(config, GAME)
-    with Recorder(run, config, state, []) as recorder:
+    with Recorder(run, state, []) as recorder:
         state.progress.update = 5
         recorder.conclude(lambda: True)  # Ctrl-C in its first game
         assert read_lines(run.evaluations) == []

@@ -28,7 +28,7 @@ def resume_and_save(folder, record, told):
     run = Run.open(folder)
     with RunLock(folder):
         state = load_newest(run.checkpoints, CONFIG, GAME, lambda line: None)
-        with Recorder(run, CONFIG, state, []) as recorder:
+        with Recorder(run, state, []) as recorder:
             told.append(state.progress.update)
             for update in (3, 4):
                 state.progress.update = update
@@ -44,7 +44,7 @@ def test_no_refusal_at_any_call_of_a_session_loses_a_checkpoint(tmp_path, long, 
     monkeypatch.setattr("pgpong.storage.lock._PATIENCE", 0.01)
     template = tmp_path / "template"
     state = new_state(CONFIG, GAME)
-    with Recorder(Run.create(template, CONFIG, {}), CONFIG, state, []) as recorder:
+    with Recorder(Run.create(template, CONFIG, {}), state, []) as recorder:
         for record in itertools.islice(train(CONFIG, state), 2):
             recorder.write(record)
     record = replace(record, episodes=[])

@@ -166,7 +166,7 @@ def run(tmp_path, monkeypatch):
 def test_a_recorder_writes_lines_checkpoints_and_kept_agents(run):
     config = from_recipe("karpathy", num_envs=1, batch_episodes=1, hidden=4, checkpoint_every=2, keep_every=2)
     state = new_state(config, GAME)
-    with Recorder(run, config, state, ["pgpong", "train"]) as recorder:
+    with Recorder(run, state, ["pgpong", "train"]) as recorder:
         for record in itertools.islice(train(config, state), 3):
             recorder.write(record)
         recorder.ending = "enough"
@@ -188,7 +188,7 @@ def test_a_recorder_writes_lines_checkpoints_and_kept_agents(run):
 
 def test_an_exception_leaves_the_last_good_checkpoint(run):
     state = new_state(SMALL, GAME)
-    recorder = Recorder(run, SMALL, state, [])
+    recorder = Recorder(run, state, [])
     recorder.__enter__()
     state.progress.update = 7
     recorder.__exit__(NonFiniteError, NonFiniteError("for example"), None)
@@ -201,7 +201,7 @@ def test_lines_after_the_checkpoint_are_dropped_before_going_on(run):
         "".join(json.dumps({"update": n, "score_mean": None}) + "\n" for n in (1, 2, 3)) + '{"update": 4, "ha'
     )
     run.metrics.write_text(text)
-    with Recorder(run, SMALL, state, []):
+    with Recorder(run, state, []):
         pass
     assert [line["update"] for line in read_lines(run.metrics)] == [1]
 

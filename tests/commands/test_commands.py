@@ -300,6 +300,15 @@ def test_a_checkpoint_that_does_not_fit_is_not_gone_on_with(cli, tiny_run, how, 
     assert (tiny_run / "metrics.jsonl").read_bytes() == metrics
 
 
+def test_a_log_that_somebody_has_edited_is_not_gone_on_with(cli, tiny_run):
+    log = tiny_run / "metrics.jsonl"
+    edited = log.read_text().replace('"seconds"', '"time"', 1)
+    log.write_text(edited)
+    message = f"{log.name}: line 1 is no line of a run's log: it has no 'seconds'"
+    assert message in one_line_error(cli("resume", "tiny", "--updates", "9"))
+    assert log.read_text() == edited
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(cli, tiny_run):
     latest = tiny_run / "checkpoints" / "update-000003.npz"
     content = bytearray(latest.read_bytes())

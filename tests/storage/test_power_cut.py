@@ -243,7 +243,7 @@ def recorded(folder):
     state = new_state(config, find_game(config.env, config.frameskip))
     with under(Durable()) as disk:
         run = Run.create(folder / "runs" / "a", config, {})
-        with Recorder(run, config, state, []) as recorder:
+        with Recorder(run, state, []) as recorder:
             for record in train(config, state):
                 recorder.write(record)
                 if state.progress.update >= 40 and run.evaluations.stat().st_size:
