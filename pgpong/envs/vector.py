@@ -16,6 +16,7 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from pgpong.actions import IDLE, number_of_actions
 from pgpong.envs.game import Game, action_space, find_game
 from pgpong.envs.preprocess import observation_shape
 from pgpong.envs.worker import Answer, History
@@ -66,6 +67,7 @@ class PongVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArray[A
         self.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space = Box(-1, 1, observation_shape(current), np.int8)
         self.single_action_space = action_space(stay)
+        self._number_of_actions = number_of_actions(stay)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._shape = (num_envs, *observation_shape(current))
@@ -104,7 +106,13 @@ class PongVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArray[A
         """Begin a step: the workers play while this process does something else.
 
         Games that the step resets get their seeds from `seed`, as in `reset`.
+
+        Raises:
+            ValueError: there is not one action a game, or no such action; the same of seeds. No game moves.
         """
+        n = self._number_of_actions
+        if actions.shape != (self.num_envs,) or actions.min() < IDLE or actions.max() >= n:
+            raise ValueError(f"expected {self.num_envs} actions below {n}, one a game, got {actions}")
         seeds = self._one_a_game(seed)
         self._ask("step", [(actions[share].tolist(), seeds[share]) for share in self._shares])
 
@@ -129,11 +137,12 @@ class PongVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArray[A
     def _one_a_game(self, seed: Seed) -> Sequence[int | None]:
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, int):
-            return [seed + i for i in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise ValueError(f"expected {self.num_envs} seeds, one a game, got {len(seed)}")
-        return seed
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"expected {self.num_envs} seeds, one a game, got {len(seeds)}")
+        if any(s is not None and s < 0 for s in seeds):
+            raise ValueError(f"expected seeds of 0 or more, got {seed}")
+        return seeds
 
     def _ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> None:
         for worker, its in zip(self._workers, arguments, strict=True):

@@ -50,7 +50,13 @@ class UpDown(gymnasium.ActionWrapper[Any, np.int64, np.int64], RecordConstructor
         self.action_space = action_space(stay)
 
     def action(self, action: np.int64) -> np.int64:
-        """Map down, up and stay to the emulator's LEFT, RIGHT and NOOP."""
+        """Map down, up and stay to the emulator's LEFT, RIGHT and NOOP.
+
+        Raises:
+            ValueError: there is no such action.
+        """
+        if action not in self.action_space:  # -1 would be the last of them
+            raise ValueError(f"expected an action of {self.action_space}, got {action}")
         return np.int64(EMULATOR_ACTIONS[action])
 
 

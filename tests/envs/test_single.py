@@ -105,6 +105,15 @@ def test_random_frameskip_repeats_with_the_seed():
     assert frames(7) == frames(7) != frames(8)
 
 
+@pytest.mark.parametrize("action", [-1, 2, 0.5, "up"])
+def test_an_action_that_there_is_not_is_refused(action):
+    env = pgpong.make()
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"expected an action of Discrete\(2\), got"):
+        env.step(action)
+    env.close()
+
+
 def test_a_truncated_game_ends_after_its_frames():
     env = make_single(Game("ALE/Pong-v5", frameskip=4, sticky=0.25, max_frames=400))
     env.reset(seed=0)

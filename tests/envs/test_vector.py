@@ -158,13 +158,26 @@ def test_bad_arguments_are_refused(arguments):
         pgpong.make_vec(*arguments)
 
 
-def test_workers_below_zero_and_a_wrong_number_of_seeds_are_refused():
+def test_workers_below_zero_are_refused():
     with pytest.raises(SettingError, match="workers"):
         pgpong.make_vec(1, num_workers=-1)
-    envs = pgpong.make_vec(2)
-    with pytest.raises(ValueError, match="2 seeds"):
-        envs.reset(seed=[1, 2, 3])
-    envs.close()
+
+
+def test_wrong_seeds_and_actions_are_refused_and_the_games_go_on():
+    envs, undisturbed = pgpong.make_vec(2), pgpong.make_vec(2)
+    for env in (envs, undisturbed):
+        env.reset(seed=3)
+    for seed, message in (([1, 2, 3], "2 seeds"), (-1, "got -1"), ([4, -2], "seeds of 0 or more")):
+        with pytest.raises(ValueError, match=message):
+            envs.reset(seed=seed)
+    for actions in ([0, 2], [-2, 0], [0], [0, 1, 1], [[0, 1]]):
+        with pytest.raises(ValueError, match="expected 2 actions below 2, one a game, got"):
+            envs.step(np.array(actions))
+    for _ in range(100):
+        (shown, *_), (expected, *_) = (env.step(np.array([0, 1])) for env in (envs, undisturbed))
+        np.testing.assert_array_equal(shown, expected)
+    for env in (envs, undisturbed):
+        env.close()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 2**31 - 1, 2**31, 2**32 - 1, 2**40 + 3])
