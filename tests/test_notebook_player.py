@@ -10,7 +10,7 @@ import pytest
 
 import pgpong
 from pgpong.agent import Agent
-from pgpong.errors import RunError
+from pgpong.errors import RunError, SettingError
 from pgpong.storage.replay import Replay
 from pgpong.storage.run import find_agent
 from pgpong.viewing.playback import Playback, agent_player, play
@@ -78,6 +78,12 @@ def test_a_replay_is_shown_and_one_that_comes_out_otherwise_is_not(agent, folder
     wrong = Replay(replay.game, replay.seed, replay.actions, replay.score, replay.screen ^ 1)
     with pytest.raises(RunError, match="did not come out as it was played"):
         pgpong.show(wrong)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_game_of_no_length_is_not_shown(agent, seconds):
+    with pytest.raises(SettingError, match="expected more than 0 seconds, or None for the whole game"):
+        pgpong.show(agent, seconds=seconds)
 
 
 def test_text_from_files_cannot_become_part_of_the_page(agent):

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from pgpong.agent import Agent
+from pgpong.errors import SettingError
 from pgpong.storage.replay import Replay
 from pgpong.viewing.film import Look, agent_pictures, can_write_mp4, excerpt, replay_pictures, write_film
 from pgpong.viewing.sources import load_subject
@@ -47,9 +48,12 @@ def show(
     `seconds`; with None the whole game is shown.
 
     Raises:
+        SettingError: there is no game of so many seconds.
         RunError: there is no such run, or the replay did not come out as it was played.
         FileFormatError: the file is damaged, or neither agent nor replay.
     """
+    if seconds is not None and not seconds > 0:
+        raise SettingError(f"expected more than 0 seconds, or None for the whole game, got {seconds}")
     title, subject = _load(agent_or_replay)
     look = Look(title=title, scale=scale, overlay=overlay)
     if isinstance(subject, Agent):
