@@ -2,22 +2,26 @@
 
 import json
 import math
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pgpong.agent import Agent
 from pgpong.config import from_recipe
 from pgpong.envs.game import find_game
+from pgpong.evaluation import Evaluation, evaluate
 from pgpong.reference import FILE, Reference, curve_to_ship, find_reference, reference_curves
 from pgpong.state import new_state
 from pgpong.storage.history import read_run
 from pgpong.storage.lines import read_lines
-from pgpong.storage.run import Run
+from pgpong.storage.run import SHIPPED, Run
 from pgpong.training import train
 
-RUNS = Path(__file__).parents[1] / "runs" / "reference"
+ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "runs" / "reference"
 GAME = find_game("ALE/Pong-v5")
 
 
@@ -54,6 +58,21 @@ def test_the_reference_runs_are_of_the_code_as_it_is(name):
         assert (state.progress.step, state.progress.frame) == (line["step"], line["frame"])
         for field in ("entropy", "kl", "grad_norm", "W1_norm", "W2_norm"):
             assert getattr(record.stats, field) == pytest.approx(line[field], rel=1e-3, abs=1e-8), field
+
+
+def test_the_score_of_the_agent_that_ships_is_that_of_its_games():
+    stored = json.loads((ROOT / "docs" / "pretrained.json").read_text())
+    card, readme = ((ROOT / name).read_text() for name in ("docs/pretrained.md", "README.md"))
+    for way in ("sampled", "greedy"):
+        games = stored[way]
+        result = Evaluation(**{field.name: games[field.name] for field in fields(Evaluation)})
+        assert {**result.as_dict(), "interval": list(result.interval)} == games
+        assert (len(result.scores), result.first_seed, result.game) == (100, 0, str(GAME))
+        score = "mean score {:+.2f} (95% interval {:+.2f} to {:+.2f})".format(result.mean, *result.interval)
+        assert f"{score} over 100 games; {result.won} won" in card
+        assert f"{score}  {result.won} of 100 won" in readme
+    again = evaluate(Agent.load(SHIPPED), 2, greedy=True)
+    assert (again.scores, again.steps) == (stored["greedy"]["scores"][:2], stored["greedy"]["steps"][:2])
 
 
 @pytest.mark.parametrize(
