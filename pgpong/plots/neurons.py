@@ -27,9 +27,7 @@ class Neurons:
     """Facts on the hidden units, (hidden,) each; `firing` and `strength` are NaN if nothing was played."""
 
     says: Floats  # W2: positive says up, negative down
-    says_stay: (
-        Floats | None
-    )  # W2_stay: positive says stay, negative says move; None if the agent may not stay
+    says_stay: Floats | None  # W2_stay: positive says stay; None if the agent may not
     norm: Floats  # Euclidean length of the row of W1
     firing: Floats  # share of the steps at which h > 0
     strength: Floats  # mean h at the steps at which it fires; 0 if it never does
