@@ -40,7 +40,7 @@ class TorchBackend(SparseBackend):
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Tell whether an error says that memory did not suffice; on the CPU and mps only its words do."""
-        words = ("out of memory", "not enough memory", "can't allocate memory")
+        words = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
         said = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
         return said or super().is_out_of_memory(error)
 

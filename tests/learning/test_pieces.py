@@ -16,8 +16,8 @@ from pgpong.state import new_state
 from pgpong.training import train
 from tests.learning.test_backend import SMALL, TOLERANCE, Case, far_apart, found
 
-# An update whose minibatch needs 26 MB for the hidden units alone, and some times that on the way back;
-# then the same one with 70 MB to be had.
+# An update whose minibatch needs 52 MB for the hidden units alone, and some times that on the way back;
+# then the same one with 130 MB to be had, in which the gradients' 10 MB each have room in any case.
 SHORT_OF_MEMORY = """
 import resource, sys
 import numpy as np
@@ -28,11 +28,11 @@ from pgpong.learning.backend import find_backend
 from threadpoolctl import threadpool_limits
 
 threadpool_limits(1)  # each thread takes memory of its own
-settings = dict(num_envs=32, batch_steps=1024, hidden=200, passes=1, minibatches=1)
+settings = dict(num_envs=32, batch_steps=2048, hidden=200, passes=1, minibatches=1)
 config = from_recipe("fast", **settings)
 batch = random_batch(config, np.random.default_rng(0))
 weights, pieces = [], []
-for room in (None, 70_000_000):
+for room in (None, 130_000_000):
     state = new_state(config, find_game(config.env), find_backend(sys.argv[1]))
     if room:
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -81,6 +81,21 @@ def test_a_network_that_fits_in_no_memory_is_named(name):
     config = from_recipe(hidden=20_000_000)  # terabytes
     with pytest.raises(SettingError, match=f"{backend} has too little memory: try fewer --hidden units"):
         new_state(config, find_game(config.env), backend)
+
+
+@pytest.mark.parametrize(
+    "words", ["DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes", "std::bad_alloc"]
+)
+def test_torch_says_it_in_other_words(words):
+    """Those that it used in processes short of memory: of its tensors, and within its sparse products."""
+    backend = found("torch", "cpu")
+
+    def work(rows):
+        if len(rows) > 2:
+            raise RuntimeError(words)
+        return rows.sum()
+
+    assert Pieces(backend).do(work, np.add, np.arange(10)) == 45
 
 
 def test_other_errors_are_not_taken_for_it():
